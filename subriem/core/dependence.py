@@ -1,0 +1,158 @@
+"""Dependent rows of a Jacobian: which outputs move together, and the compression that removes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import lapack
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import connected_components
+
+from subriem.core.jacobian import CompressedJacobian, Jacobian
+from subriem.core.lift import DEFAULT_RANK, DENSE_BYTES
+from subriem.core.protocols import Array
+from subriem.core.rank import GRAM_RESOLUTION, RankDecision, RankPolicy
+
+#: Entries of the left-null projector of the normalised rows above this belong to a group of dependent rows.
+PROJECTOR_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Dependence:
+    """Groups of linearly dependent rows of D, and orthonormal bases of range D and its complement.
+
+    Attributes
+    ----------
+    groups : tuple of tuple of int
+        Row indices; a single index is a row that is zero.
+    null : (n, m) ndarray
+        Orthonormal basis of ker D^T; each column is supported on one group.
+    basis : (n, n-m) csr_array
+        Orthonormal basis S of the complement, identity outside the groups.
+    decision : RankDecision
+        Taken on the rows scaled to unit length, so that the scale of an output cannot hide or feign dependence.
+    """
+
+    groups: tuple[tuple[int, ...], ...]
+    null: Array
+    basis: csr_array
+    decision: RankDecision
+
+    @property
+    def nullity(self) -> int:
+        """Number of independent relations between the rows."""
+        return self.null.shape[1]
+
+    def compress(self, jacobian: Jacobian) -> Jacobian:
+        """Return S^T D, or D itself if no rows are dependent."""
+        return CompressedJacobian(jacobian, self.basis) if self.nullity else jacobian
+
+    def defect(self, jacobian: Jacobian) -> float:
+        """Return |D^T U z| / |D^T S z'| for fixed random unit z, z': roundoff as long as the relations persist."""
+        if not self.nullity:
+            return 0.0
+        rng = np.random.default_rng(0)
+        lost = jacobian.vjp(self.null @ _unit(rng, self.nullity))
+        kept = jacobian.vjp(self.basis @ _unit(rng, self.basis.shape[1])) if self.basis.shape[1] else lost
+        return float(np.linalg.norm(lost) / max(float(np.linalg.norm(kept)), 1e-300))
+
+
+def dependent_rows(
+    jacobian: Jacobian, rank: RankPolicy = DEFAULT_RANK, *, memory: float = DENSE_BYTES
+) -> Dependence:
+    """Find the groups of dependent rows of D, for K >= n.
+
+    Parameters
+    ----------
+    jacobian : Jacobian
+        With n <= K rows.
+    rank : RankPolicy
+        Applied to the singular values of D with rows scaled to unit length.
+    memory : float
+        Where D does not fit, the eigenvalues of the Gram are used and the floor is raised to their resolution 1e-7.
+
+    Returns
+    -------
+    Dependence
+
+    Notes
+    -----
+    The left null vectors of the scaled rows D_i/|D_i| give the projector N N^T; its blocks are the groups. It is
+    unique, unlike the null vectors. For D itself, ker D^T = diag(1/|D_i|) range N.
+    """
+    n, k = jacobian.shape
+    if 8.0 * n * k <= memory:
+        entries = jacobian.dense()
+        norms = np.linalg.norm(entries, axis=1)
+        safe = np.where(norms > 0, norms, 1.0)
+        # D^T = Q R: R has the singular values of D and R^T its left singular vectors
+        triangle = np.triu(lapack.dgeqrf(np.asfortranarray((entries / safe[:, None]).T))[0][:n])
+        left, sigma, _ = np.linalg.svd(triangle.T)
+        policy = rank
+    else:
+        gram = jacobian.gram()
+        norms = np.sqrt(gram.diagonal())
+        safe = np.where(norms > 0, norms, 1.0)
+        values, left = np.linalg.eigh(gram / np.outer(safe, safe))
+        sigma, left = np.sqrt(np.maximum(values[::-1], 0.0)), left[:, ::-1]
+        policy = RankPolicy(max(rank.rtol, GRAM_RESOLUTION), rank.atol, rank.min_gap, rank.on_ambiguous)
+    decision = policy.decide(sigma)
+    kernel = left[:, decision.rank :]
+    groups = _blocks(kernel @ kernel.T)
+    return _from_kernel(kernel, safe, groups, decision)
+
+
+def _blocks(projector: Array) -> tuple[tuple[int, ...], ...]:
+    """Return the index sets of the diagonal blocks of a projector, up to a permutation."""
+    rows, columns = np.nonzero(np.abs(projector) > PROJECTOR_TOLERANCE)
+    n = projector.shape[0]
+    graph = csr_array((np.ones(rows.size), (rows, columns)), shape=(n, n))
+    _, labels = connected_components(graph, directed=False)
+    touched = np.zeros(n, dtype=bool)
+    touched[rows] = True
+    order = {int(label): None for label in labels[touched]}
+    return tuple(tuple(int(i) for i in np.flatnonzero(labels == label)) for label in order)
+
+
+def _from_kernel(
+    kernel: Array, norms: Array, groups: tuple[tuple[int, ...], ...], decision: RankDecision
+) -> Dependence:
+    n = kernel.shape[0]
+    nulls: list[Array] = []
+    rows, columns, values = [], [], []
+    grouped = {i for group in groups for i in group}
+    free = [i for i in range(n) if i not in grouped]
+    rows.extend(free)
+    columns.extend(range(len(free)))
+    values.extend([1.0] * len(free))
+    width = len(free)
+    for group in groups:
+        members = np.array(group)
+        # relations of the scaled rows, then of D itself, orthonormal; scaled by the group's norm against overflow
+        scale = norms[members] / norms[members].max()
+        relations = _range_of_projector(kernel[members] @ kernel[members].T)
+        frame = np.linalg.qr(relations / scale[:, None], mode="complete")[0]
+        count = relations.shape[1]
+        null = np.zeros((n, count))
+        null[members] = frame[:, :count]
+        nulls.append(null)
+        for j in range(count, len(group)):
+            rows.extend(group)
+            columns.extend([width] * len(group))
+            values.extend(frame[:, j])
+            width += 1
+    null = np.hstack(nulls) if nulls else np.zeros((n, 0))
+    basis = csr_array(coo_array((values, (rows, columns)), shape=(n, width)))
+    return Dependence(groups, null, basis, decision)
+
+
+def _range_of_projector(block: Array) -> Array:
+    """Return an orthonormal basis of the range of a projector: its eigenvalues are 0 and 1, cut at 1/2."""
+    values, vectors = np.linalg.eigh(block)
+    return vectors[:, values > 0.5]
+
+
+def _unit(rng: np.random.Generator, size: int) -> Array:
+    vector = rng.standard_normal(size)
+    return vector / np.linalg.norm(vector)

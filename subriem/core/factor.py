@@ -1,0 +1,285 @@
+"""Factorizations of a Jacobian that solve the least-norm problem: Gram-Cholesky, QR and SVD.
+
+Each gives v = D^+ w and the multiplier lam with v = D^T lam, or their damped forms with D^T (D D^T + mu)^{-1}, and
+the extreme singular values with their singular vectors.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import blas, lapack
+
+from subriem.core.jacobian import Jacobian
+from subriem.core.protocols import Array
+from subriem.core.rank import EPS, GRAM_RESOLUTION, RankDecision, RankPolicy
+
+#: Estimated cond D above which a Gram is not trusted (its own condition number is the square).
+GRAM_COND_LIMIT = 1e6
+#: Sizes up to which the extreme singular values are taken from a full SVD of the triangular factor.
+SMALL = 48
+
+
+@dataclass(frozen=True)
+class Extremes:
+    """Largest and smallest kept singular values of D and the singular vectors of the smallest.
+
+    Attributes
+    ----------
+    sigma_max, sigma_min : float
+    left : (n,) ndarray
+    right : (K,) ndarray
+        left^T D = sigma_min right^T.
+    """
+
+    sigma_max: float
+    sigma_min: float
+    left: Array
+    right: Array
+
+
+class Factorization(ABC):
+    """A factored Jacobian; `backend` names the method and `reason` says why it was taken."""
+
+    backend: str
+    reason: str
+    decision: RankDecision | None
+
+    def __init__(self, jacobian: Jacobian, damping: float = 0.0) -> None:
+        self.jacobian = jacobian
+        self.damping = damping
+        self.decision = None
+        self.reason = ""
+
+    @abstractmethod
+    def solve(self, w: Array) -> tuple[Array, Array, Array]:
+        """Return v (K,), multiplier (n,) and image D v (n,) for the right-hand side w (n,)."""
+
+    @abstractmethod
+    def extremes(self) -> Extremes:
+        """Return the extreme singular values of D (without damping)."""
+
+
+class GramCholesky(Factorization):
+    """Cholesky of D D^T + mu with iterative refinement in products with D (K >= n)."""
+
+    backend = "gram-cholesky"
+
+    def __init__(self, jacobian: Jacobian, damping: float = 0.0) -> None:
+        super().__init__(jacobian, damping)
+        gram = jacobian.gram()
+        self.trace = float(gram.diagonal().sum())
+        if damping:
+            gram.flat[:: gram.shape[0] + 1] += damping
+        # the strict upper triangle keeps entries of the Gram: only routines that read the lower one are used
+        self.factor, info = lapack.dpotrf(gram.T, lower=1, clean=0, overwrite_a=1)
+        self.failed = info != 0 or not np.isfinite(self.trace)
+        pivots = np.abs(self.factor.diagonal())
+        #: A lower bound of cond D from the pivots.
+        self.pivot_cond = float(pivots.max() / pivots.min()) if not self.failed else np.inf
+        #: |w - D v|/|w| of the last solve after refinement.
+        self.residual = 0.0
+
+    def _apply_inverse(self, w: Array) -> Array:
+        return lapack.dpotrs(self.factor, w, lower=1)[0]
+
+    def solve(self, w: Array) -> tuple[Array, Array, Array]:
+        size = float(np.linalg.norm(w))
+        multiplier = self._apply_inverse(w)
+        v = self.jacobian.vjp(multiplier)
+        previous = np.inf
+        image = self.jacobian.jvp(v)
+        for _ in range(3):
+            rest = w - image - self.damping * multiplier
+            self.residual = float(np.linalg.norm(rest)) / size if size else 0.0
+            if not self.residual > 8 * EPS or self.residual > previous / 2:
+                break
+            previous = self.residual
+            multiplier = multiplier + self._apply_inverse(rest)
+            v = self.jacobian.vjp(multiplier)
+            image = self.jacobian.jvp(v)
+        return v, multiplier, image
+
+    def extremes(self) -> Extremes:
+        n = self.jacobian.shape[0]
+        _, left = _inverse_iteration(self._apply_inverse, n)
+        # |D^T u| does not square the roundoff, once the left vector u is known
+        image = self.jacobian.vjp(left)
+        sigma_min = float(np.linalg.norm(image))
+        top = _power_iteration(
+            lambda b: blas.dtrmv(self.factor, blas.dtrmv(self.factor, b, lower=1, trans=1), lower=1), n
+        )
+        largest = float(np.sqrt(max(top - self.damping, 0.0)))
+        return Extremes(largest, sigma_min, left, image / max(sigma_min, 1e-300))
+
+
+class QRFactor(Factorization):
+    """Householder QR of D^T (K >= n) or of D (K < n), with damping as extra rows."""
+
+    backend = "qr"
+
+    def __init__(self, jacobian: Jacobian, damping: float = 0.0) -> None:
+        super().__init__(jacobian, damping)
+        entries = jacobian.dense()
+        n, k = entries.shape
+        self.wide = k >= n
+        tall = entries.T if self.wide else entries
+        rows, columns = tall.shape
+        stacked = tall
+        if damping:
+            stacked = np.vstack([tall, np.sqrt(damping) * np.eye(columns)])
+        factored, self._tau, work, info = lapack.dgeqrf(np.asfortranarray(stacked))
+        self._rows, self._columns = rows, columns
+        self._reflectors = factored
+        self.triangle = np.triu(factored[:columns])
+        self._work = max(int(work[0]), columns)
+        pivots = np.abs(self.triangle.diagonal())
+        self.singular = bool(info != 0 or not np.isfinite(pivots).all() or pivots.min() == 0.0)
+        #: An upper bound of 1/cond of the triangle.
+        self.pivot_ratio = float(pivots.min() / pivots.max()) if not self.singular else 0.0
+
+    def _solve_triangle(self, b: Array, transposed: bool) -> Array:
+        return lapack.dtrtrs(self.triangle, b, lower=0, trans=int(transposed))[0]
+
+    def _apply_q(self, b: Array, transposed: bool) -> Array:
+        trans = b"T" if transposed else b"N"
+        return lapack.dormqr(b"L", trans, self._reflectors, self._tau, b[:, None], self._work)[0][:, 0]
+
+    def solve(self, w: Array) -> tuple[Array, Array, Array]:
+        extended = np.zeros(self._reflectors.shape[0])
+        if self.wide:
+            # [D^T; sqrt(mu) 1] = Q R, so D D^T + mu = R^T R and v = D^T lam with R^T R lam = w
+            inner = self._solve_triangle(w, transposed=True)
+            extended[: self._columns] = inner
+            v = self._apply_q(extended, transposed=False)[: self._rows]
+            return v, self._solve_triangle(inner, transposed=False), self.jacobian.jvp(v)
+        # least squares: [D; sqrt(mu) 1] = Q R, R v = Q^T [w; 0]
+        extended[: self._rows] = w
+        v = self._solve_triangle(self._apply_q(extended, transposed=True)[: self._columns], transposed=False)
+        image = self.jacobian.jvp(v)
+        if self.damping:
+            return v, (w - image) / self.damping, image
+        extended[:] = 0.0
+        extended[: self._columns] = self._solve_triangle(v, transposed=True)
+        return v, self._apply_q(extended, transposed=False)[: self._rows], image
+
+    def extremes(self) -> Extremes:
+        size = self._columns
+        if size <= SMALL:
+            u, sigma, vt = np.linalg.svd(self.triangle)
+            top, value, inner, outer = sigma[0], sigma[-1], vt[-1], u[:, -1]
+        else:
+            # R^T R has the squared singular values; the triangular solves do not square the roundoff
+            inverse, inner = _inverse_iteration(
+                lambda b: self._solve_triangle(self._solve_triangle(b, transposed=True), transposed=False), size
+            )
+            value = 1.0 / np.sqrt(inverse)
+            outer = self.triangle @ inner
+            value = float(np.linalg.norm(outer)) or value
+            outer = outer / value
+            top = np.sqrt(_power_iteration(lambda b: self.triangle.T @ (self.triangle @ b), size))
+        damp = self.damping
+        smallest = float(np.sqrt(max(value**2 - damp, 0.0)))
+        largest = float(np.sqrt(max(top**2 - damp, 0.0)))
+        extended = np.zeros(self._reflectors.shape[0])
+        extended[:size] = outer
+        long = self._apply_q(extended, transposed=False)[: self._rows]
+        left, right = (inner, long) if self.wide else (long, inner)
+        return Extremes(largest, smallest, left, right)
+
+
+class SVDFactor(Factorization):
+    """Singular value decomposition, truncated by a recorded decision, or to a fixed rank."""
+
+    backend = "svd"
+
+    def __init__(
+        self,
+        jacobian: Jacobian,
+        policy: RankPolicy,
+        damping: float = 0.0,
+        scale: float = 0.0,
+        fixed_rank: int | None = None,
+    ) -> None:
+        super().__init__(jacobian, damping)
+        self._left, self.sigma, self._right = np.linalg.svd(jacobian.dense(), full_matrices=False)
+        self.decision = policy.decide(self.sigma, scale)
+        self.rank = self.decision.rank if fixed_rank is None else fixed_rank
+
+    def solve(self, w: Array) -> tuple[Array, Array, Array]:
+        kept = slice(None) if self.damping else slice(self.rank)
+        sigma = self.sigma[kept]
+        left, right = self._left[:, kept], self._right[kept]
+        square = sigma**2 + self.damping if self.damping else sigma**2
+        coefficients = left.T @ w
+        if self.damping:
+            # outside the range of D the damped multiplier is w/mu
+            multiplier = left @ (coefficients / square) + (w - left @ coefficients) / self.damping
+        else:
+            multiplier = left @ (coefficients / square)
+        v = right.T @ (coefficients * sigma / square)
+        return v, multiplier, self.jacobian.jvp(v)
+
+    def extremes(self) -> Extremes:
+        last = max(self.rank - 1, 0)
+        return Extremes(float(self.sigma[0]), float(self.sigma[last]), self._left[:, last], self._right[last])
+
+    def null_right(self) -> Array:
+        """Return the computed right singular vectors below the cut, shape (K, m)."""
+        return self._right[self.rank :].T
+
+    def null_left(self) -> Array:
+        """Return the computed left singular vectors below the cut, shape (n, m)."""
+        return self._left[:, self.rank :]
+
+
+def gram_trusted(factor: GramCholesky, damping: float) -> tuple[bool, str]:
+    """Return whether the pivots allow a Gram factorization to be used, and why not."""
+    if factor.failed:
+        return False, "Cholesky of the Gram failed"
+    if not damping and factor.pivot_cond > GRAM_COND_LIMIT:
+        return False, f"Gram pivots give cond D >= {factor.pivot_cond:.1e} > {GRAM_COND_LIMIT:.0e}"
+    if damping and np.sqrt(damping / max(factor.trace, 1e-300)) < GRAM_RESOLUTION:
+        return False, "the damping is below the Gram's resolution"
+    return True, ""
+
+
+def _start(size: int) -> Array:
+    vector = np.random.default_rng(0).standard_normal(size)
+    return vector / np.linalg.norm(vector)
+
+
+def _power_iteration(apply: Callable[[Array], Array], size: int, rtol: float = 1e-3, steps: int = 40) -> float:
+    """Return the largest eigenvalue of a positive semidefinite operator, from below, to about rtol."""
+    vector, value = _start(size), 0.0
+    for _ in range(steps):
+        image = apply(vector)
+        latest = float(np.linalg.norm(image))
+        if latest == 0.0 or not np.isfinite(latest):
+            return latest
+        vector = image / latest
+        if abs(latest - value) <= rtol * latest:
+            return latest
+        value = latest
+    return value
+
+
+def _inverse_iteration(
+    apply_inverse: Callable[[Array], Array], size: int, rtol: float = 1e-5, steps: int = 60
+) -> tuple[float, Array]:
+    """Return the largest eigenvalue of the inverse and its unit eigenvector."""
+    vector, value = _start(size), 0.0
+    for _ in range(steps):
+        image = apply_inverse(vector)
+        latest = float(np.linalg.norm(image))
+        if latest == 0.0 or not np.isfinite(latest):
+            break
+        vector = image / latest
+        if abs(latest - value) <= rtol * latest:
+            value = latest
+            break
+        value = latest
+    return value, vector

@@ -1,0 +1,180 @@
+"""Maps theta -> x[theta] given by NumPy functions, and the check of a user's derivative."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from subriem.core.errors import ProblemError
+from subriem.core.protocols import Array, Map
+from subriem.core.validate import positive_integer, vector
+
+#: Largest relative error of a central difference (step eps^(1/3)) that a right derivative can show.
+DERIVATIVE_TOLERANCE = 1e-5
+
+
+def output_name(source: Map, index: int) -> str:
+    """Return the map's own name of an output, or "x[index]"."""
+    names = getattr(source, "output_names", None)
+    return str(names[index]) if names is not None else f"x[{index}]"
+
+
+def parameter_name(source: Map, index: int) -> str:
+    """Return the map's own name of a parameter, or "theta[index]"."""
+    names = getattr(source, "parameter_names", None)
+    return str(names[index]) if names is not None else f"theta[{index}]"
+
+
+@dataclass(frozen=True, eq=False)
+class NumpyMap:
+    """A map from two Python functions; made by `numpy_map`."""
+
+    value_function: Callable[[Array], Array]
+    jacobian_function: Callable[[Array], Array]
+    n_in: int
+    n_out: int
+    output_names: Sequence[str] | None = None
+    parameter_names: Sequence[str] | None = None
+
+    capabilities = frozenset[str]()
+
+    def value(self, theta: Array) -> Array:
+        """Return x[theta], shape (n,)."""
+        return self._shaped(self.value_function(theta), (self.n_out,), "value(theta)")
+
+    def jacobian(self, theta: Array) -> Array:
+        """Return D, shape (n, K)."""
+        return self._shaped(self.jacobian_function(theta), (self.n_out, self.n_in), "jacobian(theta)")
+
+    def jvp(self, theta: Array, v: Array) -> Array:
+        """Return D v, shape (n,)."""
+        return self.jacobian(theta) @ v
+
+    def vjp(self, theta: Array, w: Array) -> Array:
+        """Return D^T w, shape (K,)."""
+        return self.jacobian(theta).T @ w
+
+    @staticmethod
+    def _shaped(result: object, shape: tuple[int, ...], name: str) -> Array:
+        array = np.asarray(result)
+        if array.dtype.kind not in "fiub" or array.shape != shape:
+            raise ProblemError(
+                f"numpy_map: {name} does not fit",
+                f"shape {array.shape}, dtype {array.dtype}",
+                f"shape {shape} of real numbers",
+                "check n_in, n_out and what the function returns",
+            )
+        return array.astype(np.float64, copy=False)
+
+
+def numpy_map(
+    value: Callable[[Array], Array],
+    jacobian: Callable[[Array], Array],
+    n_in: int,
+    n_out: int,
+    *,
+    output_names: Sequence[str] | None = None,
+    parameter_names: Sequence[str] | None = None,
+) -> NumpyMap:
+    """Make a map from a function and its Jacobian.
+
+    Parameters
+    ----------
+    value : callable
+        theta (K,) -> x (n,).
+    jacobian : callable
+        theta (K,) -> D (n, K).
+    n_in, n_out : int
+        K and n.
+    output_names, parameter_names : sequence of str, optional
+        Names used in messages.
+
+    Returns
+    -------
+    NumpyMap
+
+    Raises
+    ------
+    ProblemError
+        If n_in or n_out is not a positive integer, a name list has the wrong length; at a call, if a function
+        returns the wrong shape. A wrong Jacobian is found at the first use by `check_map`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> fold = numpy_map(lambda t: t**2, lambda t: np.diag(2 * t), 1, 1)
+    >>> fold.value(np.array([3.0]))
+    array([9.])
+    """
+    made = NumpyMap(
+        value, jacobian, positive_integer(n_in, "n_in"), positive_integer(n_out, "n_out"), output_names, parameter_names
+    )
+    for names, count, which in ((output_names, n_out, "output_names"), (parameter_names, n_in, "parameter_names")):
+        if names is not None and len(names) != count:
+            raise ProblemError(f"numpy_map: {which} has the wrong length", str(len(names)), str(count), "one name each")
+    return made
+
+
+def check_map(source: Map, theta: Array, *, seed: int = 0) -> None:
+    """Compare jvp and vjp with a central difference of the value along one random direction.
+
+    Parameters
+    ----------
+    source : Map
+    theta : (K,) ndarray
+        Where to look.
+    seed : int
+        Of the random direction.
+
+    Raises
+    ------
+    ProblemError
+        If value is not finite at theta, D v differs from the difference quotient by more than 1e-5 of |D v| (a
+        finer step is tried before the verdict), or <w, D v> differs from <D^T w, v>.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> check_map(numpy_map(np.sin, lambda t: np.diag(np.cos(t)), 2, 2), np.array([0.3, 0.4]))
+    """
+    theta = vector(theta, "theta", source.n_in)
+    rng = np.random.default_rng(seed)
+    x = source.value(theta)
+    if not np.isfinite(x).all():
+        bad = int(np.argmin(np.isfinite(x)))
+        raise ProblemError(
+            "the map is not finite at the given theta",
+            f"{output_name(source, bad)} = {x[bad]}",
+            "finite outputs",
+            "another theta, or a look at the map",
+        )
+    v = rng.standard_normal(source.n_in)
+    w = rng.standard_normal(source.n_out)
+    forward, backward = source.jvp(theta, v), source.vjp(theta, w)
+    size = float(np.linalg.norm(forward))
+    defects = []
+    for step in (6e-6, 1e-4, 1e-7):
+        h = step * max(1.0, float(np.abs(theta).max())) / float(np.abs(v).max())
+        quotient = (source.value(theta + h * v) - source.value(theta - h * v)) / (2 * h)
+        noise = 4 * np.finfo(float).eps * float(np.linalg.norm(x)) / h
+        defects.append(max(0.0, float(np.linalg.norm(forward - quotient)) - noise) / max(size, 1e-300))
+    worst = int(np.argmax(np.abs(forward - quotient)))
+    if not min(defects) < DERIVATIVE_TOLERANCE:
+        raise ProblemError(
+            "the Jacobian of the map is not the derivative of its value",
+            f"|D v - (x(theta + h v) - x(theta - h v))/2h| / |D v| = {min(defects):.1e}, "
+            f"most at {output_name(source, worst)}",
+            f"at most {DERIVATIVE_TOLERANCE:g}",
+            "correct the Jacobian (rows are outputs, columns parameters), or check=False for a map with kinks",
+        )
+    scale = float(np.linalg.norm(w)) * size + float(np.linalg.norm(backward)) * float(np.linalg.norm(v))
+    adjoint = abs(float(w @ forward - backward @ v)) / max(scale, 1e-300)
+    if not adjoint < 1e-10:
+        raise ProblemError(
+            "vjp of the map is not the adjoint of jvp",
+            f"|<w, D v> - <D^T w, v>| = {adjoint:.1e} relative",
+            "at most 1e-10",
+            "check vjp(theta, w) = D^T w",
+        )

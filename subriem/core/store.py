@@ -1,0 +1,113 @@
+"""Files: arrays and plain values in one .npz, written atomically, with a format version."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from subriem.core.errors import ProblemError
+from subriem.core.protocols import Array
+
+FORMAT = "subriem"
+VERSION = 1
+_HEADER = "__header__"
+
+
+def _plain(value: Any) -> Any:
+    """Return a JSON-ready copy; non-finite floats become strings, so that the file is valid JSON."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return {"__float__": repr(value)}
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"cannot store a {type(value).__name__}")
+
+
+def _restore(pair: dict[str, Any]) -> Any:
+    return float(pair["__float__"]) if set(pair) == {"__float__"} else pair
+
+
+def write(path: str | os.PathLike[str], kind: str, header: dict[str, Any], arrays: dict[str, Array]) -> Path:
+    """Write one file atomically: a crash leaves the old file or the new one, never half of one.
+
+    Parameters
+    ----------
+    path : path
+        Gets the suffix .npz if it has none.
+    kind : str
+        What the file holds; `read` checks it.
+    header : dict
+        JSON-ready values (nan and inf allowed).
+    arrays : dict of ndarray
+
+    Returns
+    -------
+    Path
+        Where it was written.
+
+    Raises
+    ------
+    ProblemError
+        If the folder does not exist or cannot be written.
+    """
+    target = Path(path)
+    target = target if target.suffix else target.with_suffix(".npz")
+    text = json.dumps({"format": FORMAT, "version": VERSION, "kind": kind, "data": _plain(header)}, allow_nan=False)
+    payload = {**arrays, _HEADER: np.frombuffer(text.encode(), dtype=np.uint8)}
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
+    except OSError as error:
+        raise ProblemError("the file cannot be written", f"{target}: {error}", "an existing writable folder", "mkdir") from error
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            np.savez(stream, allow_pickle=False, **payload)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return target
+
+
+def read(path: str | os.PathLike[str], kind: str | None = None) -> tuple[str, dict[str, Any], dict[str, Array]]:
+    """Read a file written by `write`.
+
+    Returns
+    -------
+    kind : str
+    header : dict
+    arrays : dict of ndarray
+
+    Raises
+    ------
+    ProblemError
+        If the file is missing, is not of this format, is of a newer version or of another kind, or is corrupt.
+    """
+    target = Path(path)
+    hint = "a file written by subriem.io.save"
+    try:
+        with np.load(target, allow_pickle=False) as archive:
+            raw = {name: archive[name] for name in archive.files}
+        head = json.loads(raw.pop(_HEADER).tobytes().decode(), object_hook=_restore)
+        found, version, data = head["kind"], head["version"], head["data"]
+    except FileNotFoundError as error:
+        raise ProblemError("the file is missing", str(target), hint, "check the path") from error
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ProblemError("the file is corrupt or no subriem file", f"{target}: {error}", hint, "save it again") from error
+    if version > VERSION:
+        raise ProblemError("the file is of a newer format", f"version {version}", f"at most {VERSION}", "update subriem")
+    if kind is not None and found != kind:
+        raise ProblemError("the file holds something else", f"kind {found!r}", f"kind {kind!r}", "check the path")
+    return found, data, raw

@@ -1,0 +1,64 @@
+"""Checks at the door: arrays that are real, finite and of the right shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from subriem.core.errors import ProblemError
+from subriem.core.protocols import Array
+
+
+def real_array(value: Any, name: str, *, ndim: int | None = None, finite: bool = True) -> Array:
+    """Return `value` as a float64 array.
+
+    Raises
+    ------
+    ProblemError
+        If it is complex, of object or text dtype, ragged, of another dimension, empty, or not finite.
+    """
+    hint = f"pass {name} as a NumPy array of floats"
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ProblemError(f"{name} is not an array", str(error), "a rectangular array of floats", hint) from error
+    if array.dtype.kind not in "fiub":
+        expected = "real numbers (float64)"
+        if array.dtype.kind == "c":
+            hint = f"split {name} into real and imaginary parts"
+        raise ProblemError(f"{name} does not hold real numbers", f"dtype {array.dtype}", expected, hint)
+    if ndim is not None and array.ndim != ndim:
+        raise ProblemError(
+            f"{name} has the wrong number of axes", f"shape {array.shape}", f"{ndim} axes", f"reshape {name}"
+        )
+    if array.size == 0:
+        raise ProblemError(f"{name} is empty", f"shape {array.shape}", "at least one entry", hint)
+    array = np.ascontiguousarray(array, dtype=np.float64)
+    if finite and not np.isfinite(array).all():
+        where = np.argwhere(~np.isfinite(array))
+        first = ", ".join(str(i) for i in where[0])
+        raise ProblemError(
+            f"{name} has entries that are not finite",
+            f"{len(where)} of {array.size}; the first is {name}[{first}] = {array[tuple(where[0])]}",
+            "finite numbers",
+            "drop or fill the rows concerned",
+        )
+    return array
+
+
+def vector(value: Any, name: str, length: int, *, finite: bool = True) -> Array:
+    """Return `value` as a float64 vector of the given length, or raise `ProblemError`."""
+    array = real_array(value, name, ndim=1, finite=finite)
+    if array.size != length:
+        raise ProblemError(
+            f"{name} has the wrong length", f"shape {array.shape}", f"shape ({length},)", f"check what {name} was made for"
+        )
+    return array
+
+
+def positive_integer(value: Any, name: str) -> int:
+    """Return `value` as an int >= 1, or raise `ProblemError`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ProblemError(f"{name} is not a positive integer", repr(value), "an integer >= 1", f"{name}=1 or more")
+    return int(value)

@@ -1,0 +1,171 @@
+"""How a path ends where the hypothesis "rank D stays full" fails: a rank change or an escape to infinity.
+
+Both happen at a finite clock with unbounded speed (mathematics, §1: the fold theta^2 and the escape tanh). They are
+told apart by the arc length l = sigma/|d sigma/dl| that is left before sigma_min vanishes: it goes to 0 at a rank
+change and stays bounded below at an escape, where 1/|theta'| vanishes at least linearly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from subriem.core.status import Status
+
+#: sigma_min / sigma_max(path) below which an ending is looked for.
+NEAR = 1e-7
+#: Exponent p of the slowness 1/|theta'| ~ (t* - t)^p below which the arc length left is finite: 1/2 at a fold, 1 or
+#: more at an escape.
+FINITE_LENGTH = 0.75
+#: Remaining arc length, relative to the length travelled, above which the end cannot be a point.
+POINT_LIKE = 2e-2
+#: Predicted remaining clock, relative to the elapsed one, below which a near singularity ends the path.
+IMMINENT = 3e-4
+#: The same where the steps crawl, provided a power law fits all remembered steps to `FIT`.
+VISIBLE, FIT = 2e-3, 1e-2
+#: Distances, in accepted steps, of the three through which an ending is extrapolated: the first that shows one counts.
+SPREADS = (3, 1, 6, 10)
+#: Accepted steps remembered; steps crawl if over these the remaining clock did not fall to `CRAWL` of what it was.
+MEMORY, CRAWL = 25, 0.5
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What one accepted step tells about the approach to an ending."""
+
+    clock: float
+    sigma_min: float
+    speed: float
+    length: float
+
+
+@dataclass(frozen=True)
+class Ending:
+    """A named end.
+
+    Attributes
+    ----------
+    status : Status
+        RANK_CHANGED or ESCAPED.
+    clock : float
+        Extrapolated clock of the singularity.
+    remaining_length : float
+        l = sigma/|d sigma/dl| at the last accepted step.
+    """
+
+    status: Status
+    clock: float
+    remaining_length: float
+
+
+def approach(marks: list[Mark], spread: int = 1) -> Ending | None:
+    """Extrapolate the last 2 spread + 1 steps to a singularity; None unless sigma_min falls and the speed rises.
+
+    Three steps give t* and the exponent p of the slowness. A rank change needs both a p of finite length and little
+    length left by sigma/|d sigma/dl|: near the roundoff of the lift p alone is not reliable. Before a fold sigma^2
+    is linear in the clock, which gives t* more sharply.
+    """
+    spread = min(spread, (len(marks) - 1) // 2)
+    if spread < 1:
+        return None
+    first, middle, last = marks[-1 - 2 * spread], marks[-1 - spread], marks[-1]
+    travelled = last.length - middle.length
+    if not (travelled > 0 and first.sigma_min > middle.sigma_min > last.sigma_min > 0):
+        return None
+    end = power_law(first, middle, last)
+    if not np.isfinite(end):
+        return None
+    remaining = last.sigma_min * travelled / (middle.sigma_min - last.sigma_min)
+    if exponent(first, last, end) >= FINITE_LENGTH:
+        return Ending(Status.ESCAPED, end, remaining)
+    span = last.clock - middle.clock
+    if remaining > POINT_LIKE * last.length:
+        slowness = 1.0 / middle.speed - 1.0 / last.speed
+        return Ending(Status.ESCAPED, last.clock + span / last.speed / slowness, remaining)
+    squares = middle.sigma_min**2 - last.sigma_min**2
+    return Ending(Status.RANK_CHANGED, last.clock + span * last.sigma_min**2 / squares, remaining)
+
+
+def exponent(earlier: Mark, later: Mark, end: float) -> float:
+    """Return p of 1/|theta'| ~ (end - t)^p between two steps."""
+    if not end > later.clock:
+        return np.inf
+    return float(np.log(later.speed / earlier.speed) / np.log((end - earlier.clock) / (end - later.clock)))
+
+
+def power_law(first: Mark, middle: Mark, last: Mark) -> float:
+    """Return t* of the law 1/|theta'| = c (t* - t)^p through three steps; nan if they do not approach a singularity.
+
+    An escape along which pairs of units merge has p = 1 + 1/m, theta ~ (t* - t)^{-1/m}: linear extrapolation (p = 1)
+    falls short there.
+    """
+    if not 0 < first.speed < middle.speed < last.speed:
+        return np.nan
+    before, after = np.log(middle.speed / first.speed), np.log(last.speed / middle.speed)
+    early, late = middle.clock - first.clock, last.clock - middle.clock
+    if not (early > 0 and late > 0):
+        return np.nan
+    wanted = after / before
+    # the ratio of logarithms falls from inf to late/early as t* - t runs from 0 to inf
+    if wanted <= late / early:
+        return np.nan
+    low, high = -700.0, 50.0
+    for _ in range(100):
+        centre = 0.5 * (low + high)
+        rest = late * np.exp(centre)
+        if np.log1p(late / rest) / np.log1p(early / (rest + late)) > wanted:
+            low = centre
+        else:
+            high = centre
+    return last.clock + late * float(np.exp(0.5 * (low + high)))
+
+
+def crawling(marks: list[Mark]) -> Ending | None:
+    """Return the singularity before which the steps crawl, if one power law fits all remembered steps, else None.
+
+    Stiff or roundoff-limited steps may take thousands of evaluations for the last permille of the way; once the law
+    is plain they tell nothing new.
+    """
+    if len(marks) < MEMORY:
+        return None
+    recent = marks[-MEMORY:]
+    first, last = recent[0], recent[-1]
+    end = power_law(first, recent[MEMORY // 2], last)
+    rest = end - last.clock
+    if not (np.isfinite(end) and CRAWL * (end - first.clock) < rest <= VISIBLE * last.clock):
+        return None
+    clocks = np.array([mark.clock for mark in recent])
+    speeds = np.array([mark.speed for mark in recent])
+    power = exponent(first, last, end)
+    law = last.speed * (rest / (end - clocks)) ** power
+    if np.abs(speeds / law - 1.0).max() > FIT or last.sigma_min >= first.sigma_min:
+        return None
+    remaining = last.sigma_min * (last.length - first.length) / (first.sigma_min - last.sigma_min)
+    point_like = power < FINITE_LENGTH and remaining <= POINT_LIKE * last.length
+    status = Status.RANK_CHANGED if point_like else Status.ESCAPED
+    return Ending(status, end, remaining)
+
+
+def ending(marks: list[Mark], scale: float, *, stalled: bool = False) -> Ending | None:
+    """Return the named end that the last accepted steps show, or None.
+
+    Parameters
+    ----------
+    marks : list of Mark
+        Accepted steps, newest last.
+    scale : float
+        Largest sigma_max of the path.
+    stalled : bool
+        Whether the step size fell below the resolution of the clock, or the decided rank dropped.
+    """
+    if len(marks) < 3:
+        return None
+    found = crawling(marks)
+    if found is not None:
+        return found
+    found = next((f for f in (approach(marks, spread) for spread in SPREADS) if f is not None), None)
+    if found is None or stalled:
+        return found
+    near = marks[-1].sigma_min < NEAR * scale
+    return found if near and found.clock - marks[-1].clock < IMMINENT * marks[-1].clock else None

@@ -1,0 +1,196 @@
+"""Flows theta' = -A(theta) grad_x C: the geometrically adapted gradient flow and the standard one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from subriem.core.errors import ProblemError
+from subriem.core.jacobian import MapJacobian
+from subriem.core.lift import DEFAULT_RANK, factorize
+from subriem.core.protocols import Array, Cost, Map
+from subriem.core.rank import RankPolicy
+from subriem.core.validate import vector
+from subriem.flows.regime import Regime, survey
+
+
+class FlowKind(StrEnum):
+    """Which operator turns the output gradient into a velocity."""
+
+    ADAPTED = "adapted"
+    STANDARD = "standard"
+
+
+@dataclass(frozen=True, eq=False)
+class Flow:
+    """A gradient flow of C(x[theta]); made by `adapted` or `standard`.
+
+    Attributes
+    ----------
+    map : Map
+        theta (K,) -> x (n,).
+    cost : Cost
+    kind : FlowKind
+    damping : float
+        mu of D^T (D D^T + mu)^{-1}, in squared units of sigma; 0 for D^+.
+    """
+
+    map: Map
+    cost: Cost
+    kind: FlowKind
+    damping: float = 0.0
+
+    def velocity(self, theta: Any, rank: RankPolicy = DEFAULT_RANK) -> Array:
+        """Return theta': -D^+ grad_x C (adapted) or -D^T grad_x C (standard), shape (K,).
+
+        Raises
+        ------
+        ProblemError
+            If theta does not fit.
+        RankError
+            If the rank is ambiguous and the policy says "raise".
+        """
+        theta = vector(theta, "theta", self.map.n_in)
+        push = -self.cost.gradient(self.map.value(theta))
+        if self.kind is FlowKind.STANDARD:
+            return self.map.vjp(theta, push)
+        return factorize(MapJacobian(self.map, theta), rank, damping=self.damping).solve(push)[0]
+
+    def regime(self, theta: Any, rank: RankPolicy = DEFAULT_RANK) -> Regime:
+        """Return the regime at theta, with dependent rows by name."""
+        return survey(self.map, vector(theta, "theta", self.map.n_in), rank)[0]
+
+    def stopping_time(self, theta0: Any, eps: float, rank: RankPolicy = DEFAULT_RANK) -> float:
+        """Return the s at which |x - y| <= eps along the adapted flow, known before it is run.
+
+        Parameters
+        ----------
+        theta0 : (K,) array_like
+            Start.
+        eps : float
+            Bound on |x - y|, in output units.
+        rank : RankPolicy
+
+        Returns
+        -------
+        float
+            N ln(|x0 - y|/eps) for C = |x-y|^2/(2N) (mathematics, §1); with samples that stand twice only the part of
+            x0 - y in range D decays, and the time is inf where their labels contradict each other by more than eps.
+
+        Raises
+        ------
+        ProblemError
+            If eps <= 0, the flow is not the undamped adapted one, the cost is no multiple of |x - y|^2, or the rank
+            at theta0 is not n (up to persistent relations): then there is no such time.
+        """
+        if not eps > 0:
+            raise ProblemError("stopping_time: eps is not positive", repr(eps), "eps > 0, a bound on |x - y|", "eps=1e-6")
+        theta0 = vector(theta0, "theta0", self.map.n_in)
+        rate = self.cost.rate
+        regime, _ = survey(self.map, theta0, rank)
+        if self.kind is not FlowKind.ADAPTED or self.damping or rate is None or not regime.straight:
+            raise ProblemError(
+                "there is no a priori stopping time for this flow",
+                f"{self.kind.value} flow, damping {self.damping:g}, rate {rate}, {regime.name.value}",
+                "the undamped adapted flow of C = kappa |x - y|^2 where rank D = n",
+                "sr.follow(flow, theta0, until=sr.Until(s=…)) and look at sol['cost']",
+            )
+        rest = self.cost.gradient(self.map.value(theta0)) / rate
+        fixed = 0.0
+        if regime.dependence is not None:
+            offset = regime.dependence.null.T @ rest
+            fixed = float(offset @ offset)
+        moving = float(rest @ rest) - fixed
+        allowed = eps**2 - fixed
+        if allowed <= 0:
+            return np.inf
+        return max(0.0, float(np.log(moving / allowed)) / (2 * rate)) if moving > 0 else 0.0
+
+
+def _checked(source: Any, cost: Any) -> None:
+    if not isinstance(source, Map):
+        raise ProblemError(
+            "the first argument of a flow is not a map",
+            type(source).__name__,
+            "an object with n_in, n_out, value, jacobian, jvp and vjp",
+            "sr.flows.network(…), sr.map(…) or sr.numpy_map(…)",
+        )
+    if getattr(cost, "n", None) != source.n_out:
+        raise ProblemError(
+            "map and cost do not fit together",
+            f"the map has n = {source.n_out} outputs, the cost is for {getattr(cost, 'n', type(cost).__name__)}",
+            "one target for each output, sample-major",
+            "check the shape (N, Q) of the targets and the last width of the network",
+        )
+
+
+def adapted(map: Map, cost: Cost, *, damping: float = 0.0) -> Flow:  # noqa: A002 - the page's own word
+    """Return the geometrically adapted gradient flow theta' = -D^+ grad_x C, in every regime.
+
+    Parameters
+    ----------
+    map : Map
+        theta (K,) -> x (n,).
+    cost : Cost
+        Of x.
+    damping : float
+        mu >= 0: theta' = -D^T (D D^T + mu)^{-1} grad_x C (Levenberg-Marquardt), in squared units of sigma(D).
+
+    Returns
+    -------
+    Flow
+
+    Raises
+    ------
+    ProblemError
+        If map and cost do not fit together, or the damping is not a number >= 0.
+
+    References
+    ----------
+    T. Chen, arXiv:2311.15487.
+
+    Examples
+    --------
+    >>> import numpy as np, subriem as sr
+    >>> line = sr.numpy_map(lambda t: 2 * t, lambda t: 2 * np.eye(1), 1, 1)
+    >>> flow = sr.flows.adapted(line, sr.flows.squared_error([0.0]))
+    >>> flow.velocity([3.0])
+    array([-3.])
+    """
+    _checked(map, cost)
+    if isinstance(damping, bool) or not isinstance(damping, int | float) or not (np.isfinite(damping) and damping >= 0):
+        raise ProblemError("adapted: damping is not a number >= 0", repr(damping), "mu >= 0", "damping=0.0")
+    return Flow(map, cost, FlowKind.ADAPTED, float(damping))
+
+
+def standard(map: Map, cost: Cost) -> Flow:  # noqa: A002
+    """Return the standard gradient flow theta' = -D^T grad_x C.
+
+    Parameters
+    ----------
+    map : Map
+        theta (K,) -> x (n,).
+    cost : Cost
+        Of x.
+
+    Returns
+    -------
+    Flow
+
+    Raises
+    ------
+    ProblemError
+        If map and cost do not fit together.
+
+    Examples
+    --------
+    >>> import numpy as np, subriem as sr
+    >>> line = sr.numpy_map(lambda t: 2 * t, lambda t: 2 * np.eye(1), 1, 1)
+    >>> sr.flows.standard(line, sr.flows.squared_error([0.0])).velocity([3.0])
+    array([-12.])
+    """
+    _checked(map, cost)
+    return Flow(map, cost, FlowKind.STANDARD)

@@ -1,0 +1,198 @@
+"""`follow`: run a flow to its goal, in the clock that suits it, with certificates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+
+from subriem.core.budget import Budget, CancelToken, Meter, Progress, interruptible, progress_callback
+from subriem.core.errors import ProblemError, SolveError
+from subriem.core.lift import DEFAULT_RANK, DENSE_BYTES
+from subriem.core.map import check_map
+from subriem.core.rank import RankPolicy
+from subriem.core.status import Status
+from subriem.core.validate import real_array, vector
+from subriem.flows.field import to_s, to_t
+from subriem.flows.flow import Flow
+from subriem.flows.flowsolution import FlowSolution
+from subriem.flows.loop import FlowState, Integrand, Options
+from subriem.flows.run import Run, Until
+from subriem.integration.events import Event, as_events
+
+#: `verify=True` tightens the tolerances by this factor.
+TIGHTER = 1e-2
+
+
+DEFAULT_GOAL = Until(cost=1e-12)
+
+
+def follow(
+    flow: Flow,
+    theta0: Any,
+    *,
+    until: Until = DEFAULT_GOAL,
+    clock: Literal["auto", "t", "s"] = "auto",
+    method: Literal["DOP853"] = "DOP853",
+    rtol: float = 1e-6,
+    atol: float | None = None,
+    t_eval: Any = None,
+    events: Event | Sequence[Event] = (),
+    quadratures: Mapping[str, Integrand] | None = None,
+    project: bool = True,
+    rank: RankPolicy = DEFAULT_RANK,
+    on_rank_change: Literal["stop", "continue"] = "stop",
+    verify: bool = False,
+    check: bool = True,
+    budget: Budget | None = None,
+    progress: Progress | bool | None = None,
+    cancel: CancelToken | None = None,
+    checkpoint: Any = None,
+    memory: float = DENSE_BYTES,
+    throw: bool = True,
+) -> FlowSolution:
+    """Follow a flow from theta0 to a goal.
+
+    Parameters
+    ----------
+    flow : Flow
+    theta0 : (K,) array_like, FlowSolution or FlowState
+        Start, or a partial run to resume (its own goal and tolerances are not remembered).
+    until : Until
+        Goal.
+    clock : {"auto", "t", "s"}
+        "t" = 1 - e^{-2 kappa s} in [0, 1] where the theory gives a straight output line (rank D = n up to persistent
+        relations, a cost kappa |x - y|^2, no damping); else "s".
+    method : {"DOP853"}
+    rtol, atol : float
+        A step is accepted if the 2-norm of its error estimate is <= atol + rtol |theta|; atol defaults to rtol.
+    t_eval : (m,) array_like, optional
+        Times of the clock used at which the returned rows are wanted, instead of the accepted steps.
+    events : Event or sequence of Event
+        Functions of (clock, theta).
+    quadratures : mapping of str to callable, optional
+        Integrands of an evaluated `Point`; their integrals over the clock become channels.
+    project : bool
+        One least-norm projection onto the exact output line after each step, where there is a line.
+    rank : RankPolicy
+    on_rank_change : {"stop", "continue"}
+        Whether a change of the decided rank ends the run.
+    verify : bool
+        Repeat the run unprojected with 100 times tighter tolerances and report the distance of the ends.
+    check : bool
+        Compare the map's derivatives with a difference quotient at theta0.
+    budget : Budget, optional
+    progress : callable or bool, optional
+        Called with (fraction, text); True shows a tqdm bar.
+    cancel : CancelToken, optional
+        Ends the run after its current step; so does SIGINT. The partial result is returned.
+    checkpoint : path, optional
+        File to which the state is written atomically about every 20 seconds and at the end.
+    memory : float
+        Largest explicit D in bytes.
+    throw : bool
+        Raise on the ends NOT_CONVERGED, STEP_TOO_SMALL, INCONSISTENT and NOT_FINITE.
+
+    Returns
+    -------
+    FlowSolution
+
+    Raises
+    ------
+    ProblemError
+        If an argument does not fit, or the map's Jacobian is wrong.
+    SolveError
+        On a failed end, with the partial result in `.solution`.
+
+    References
+    ----------
+    T. Chen, arXiv:2311.15487; the t-clock and the projection: mathematics, §1.
+
+    Examples
+    --------
+    >>> import numpy as np, subriem as sr
+    >>> fold = sr.numpy_map(lambda t: t**2, lambda t: np.diag(2 * t), 1, 1)
+    >>> flow = sr.flows.adapted(fold, sr.flows.squared_error([-1.0]))
+    >>> sol = sr.follow(flow, [1.0])
+    >>> sol.status.name, round(sol.s[-1], 6)
+    ('RANK_CHANGED', 0.693147)
+    """
+    _validate(clock, method, on_rank_change, rtol, atol, until)
+    state = _initial_state(flow, theta0)
+    if check:
+        check_map(flow.map, state.theta)
+    runner = Run(flow, state, until, clock, rank, memory)
+    options = Options(
+        rtol, rtol if atol is None else atol, project, on_rank_change == "stop", runner.integrands(quadratures)
+    )
+    meter_budget = budget if budget is not None else Budget()
+    with progress_callback(progress, flow.kind.value) as tell, interruptible(cancel or CancelToken()) as token:
+        solution = runner.run(options, as_events(events), Meter(meter_budget, tell), token, checkpoint)
+    if verify and solution.status in (Status.SUCCESS, Status.EVENT):
+        solution = _verified(flow, theta0, solution, until, rank, memory, options)
+    if t_eval is not None:
+        solution = _resampled(solution, t_eval)
+    if throw and solution.status.failed:
+        raise SolveError(
+            f"the {flow.kind.value} flow did not reach its goal",
+            solution.headline(),
+            f"{until}",
+            "throw=False to look at the partial result, a smaller rtol, or damping",
+            solution,
+        )
+    return solution
+
+
+def _validate(clock: str, method: str, on_rank_change: str, rtol: float, atol: float | None, until: object) -> None:
+    choices = (("clock", clock, ("auto", "t", "s")), ("method", method, ("DOP853",)), ("on_rank_change", on_rank_change, ("stop", "continue")))
+    for name, value, known in choices:
+        if value not in known:
+            raise ProblemError(f"follow: unknown {name}", repr(value), f"one of {known}", f"{name}={known[0]!r}")
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 1e-15 <= value < 1:
+            raise ProblemError(f"follow: {name} is out of range", repr(value), "a number in [1e-15, 1)", f"{name}=1e-6")
+    if not isinstance(until, Until):
+        raise ProblemError("follow: until is no Until", type(until).__name__, "sr.Until(cost=…)", "until=sr.Until(cost=1e-12)")
+
+
+def _initial_state(flow: Flow, theta0: Any) -> FlowState:
+    if isinstance(theta0, FlowSolution):
+        theta0 = theta0.state
+    if isinstance(theta0, FlowState):
+        state = deepcopy(theta0)
+        state.theta = vector(state.theta, "theta", flow.map.n_in)
+        return state
+    return FlowState(0.0, vector(theta0, "theta0", flow.map.n_in).copy())
+
+
+def _verified(
+    flow: Flow, theta0: Any, solution: FlowSolution, until: Until, rank: RankPolicy, memory: float, options: Options
+) -> FlowSolution:
+    """Return the solution with the distance of its end from that of a tighter, unprojected run."""
+    tight = replace(options, rtol=max(options.rtol * TIGHTER, 1e-13), atol=max(options.atol * TIGHTER, 1e-13), project=False)
+    run = Run(flow, _initial_state(flow, theta0), until, solution.clock, rank, memory)
+    reference = run.run(tight, (), Meter(Budget()), CancelToken(), None)
+    distance = float(np.linalg.norm(reference.theta - solution.theta))
+    stats = {**solution.stats, "verify_evaluations": reference.nfev}
+    return replace(solution, reference_error=distance, stats=stats)
+
+
+def _resampled(solution: FlowSolution, t_eval: Any) -> FlowSolution:
+    """Return the solution with rows at the wanted values of its clock; the dense output and the end stay."""
+    grid = real_array(t_eval, "t_eval", ndim=1)
+    if (np.diff(grid) <= 0).any():
+        raise ProblemError("t_eval is not increasing", f"{grid[:6]}", "strictly increasing times", "np.unique(t_eval)")
+    flow_map, cost = solution.flow.map, solution.flow.cost
+    inside = grid[grid <= solution.grid[-1] * (1 + 1e-12)]
+    theta = np.atleast_2d(solution(inside)).reshape((inside.size, flow_map.n_in))
+    x = np.array([flow_map.value(point) for point in theta]).reshape((inside.size, flow_map.n_out))
+    channels = {"theta": theta, "x": x, "cost": np.array([cost.value(row) for row in x])}
+    rate = solution.rate if solution.rate is not None else np.nan
+    t, s = (inside, to_s(inside, rate)) if solution.clock == "t" else (to_t(inside, rate), inside)
+    rank = np.full(inside.size, -1)
+    return replace(solution, t=t, s=s, y=theta, channels=channels, rank=rank)

@@ -1,0 +1,407 @@
+"""The stepping loop behind `follow`: one resumable state, one accepted step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from subriem.core.protocols import Array
+from subriem.core.rank import EPS
+from subriem.core.status import Status
+from subriem.flows.ending import MEMORY, Ending, Mark, approach, ending
+from subriem.flows.field import ClockField, Point
+from subriem.flows.flow import FlowKind
+from subriem.flows.record import Record, Row
+from subriem.integration.dop853 import DenseStep, Trial, attempt, first_step, quadrature
+from subriem.integration.events import Event, EventWatch, Occurrence
+
+#: A rise of the cost by more than this share of C0 rejects a step.
+MONOTONE = 1e-12
+#: Drift from the output line, relative to the chord, above which a second projection follows.
+DRIFT = 1e-9
+#: Size of a step, relative to the clock, within which a loss of rank counts as located.
+LOCATED = 1e-8
+#: Largest number of projections a step.
+PROJECTIONS = 3
+#: Step size control: safety factor, smallest and largest change of the step.
+SAFETY, SHRINK, GROW = 0.9, 0.2, 6.0
+#: Largest step as a share of the predicted way to a singularity.
+CAUTION = 0.7
+#: Smallest step in units of the clock's roundoff.
+SMALLEST = 16.0
+
+#: A quadrature: the integrand at an evaluated point.
+Integrand = Callable[[Point], float]
+
+
+@dataclass
+class FlowState:
+    """Everything the loop needs to go on: plain numbers and arrays.
+
+    Attributes
+    ----------
+    clock : float
+    theta : (K,) ndarray
+    step : float
+        Next step size; 0 lets the loop choose.
+    last_step, last_size : float
+        The last accepted step and its error norm, for the step size control.
+    integrals : dict of float
+        Quadratures so far.
+    theta_error : float
+        Accumulated embedded error estimates, in parameter units.
+    sigma_scale : float
+        Largest sigma_max so far.
+    cost0, lowest_cost : float
+        Cost at the start of the run, and the lowest one so far.
+    x0 : (n,) ndarray or None
+        Output at the start of the run, where its straight line begins.
+    rank : int
+        Decided rank at the start; -1 where none was taken.
+    backend : str
+        Where the escalation of the lift begins.
+    accepted, rejected, projections : int
+    evaluations : int
+        Parameters at which the map was evaluated.
+    marks : list of Mark
+        The last accepted steps, for the classification of an ending.
+    """
+
+    clock: float
+    theta: Array
+    step: float = 0.0
+    last_step: float = 0.0
+    last_size: float = 1.0
+    integrals: dict[str, float] = field(default_factory=dict)
+    theta_error: float = 0.0
+    sigma_scale: float = 0.0
+    cost0: float = np.nan
+    lowest_cost: float = np.inf
+    x0: Array | None = None
+    rank: int = -1
+    backend: str = "auto"
+    accepted: int = 0
+    rejected: int = 0
+    projections: int = 0
+    evaluations: int = 0
+    marks: list[Mark] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What steers the steps.
+
+    Attributes
+    ----------
+    rtol, atol : float
+        A step is accepted if |error| <= atol + rtol |theta|, in the 2-norm of parameters.
+    project : bool
+        One least-norm projection onto the output line after each accepted step.
+    stop_on_rank_change : bool
+    integrands : mapping of str to callable
+    """
+
+    rtol: float
+    atol: float
+    project: bool
+    stop_on_rank_change: bool
+    integrands: Mapping[str, Integrand]
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """A step that may be accepted: its size and end, the trial, the raw end, the integrands at the stages, its error."""
+
+    h: float
+    end: float
+    trial: Trial
+    raw: Point
+    rates: Array
+    size: float
+
+
+class FlowLoop:
+    """Steps a flow from its state to a horizon.
+
+    Parameters
+    ----------
+    field : ClockField
+    state : FlowState
+    horizon : float
+        Clock at which the run ends.
+    options : Options
+    events : sequence of Event
+    record : Record
+    """
+
+    def __init__(
+        self, field: ClockField, state: FlowState, horizon: float, options: Options, events: tuple[Event, ...], record: Record
+    ) -> None:
+        self.field, self.state, self.horizon = field, state, horizon
+        self.options, self.record = options, record
+        self.status: Status | None = None
+        self.message = ""
+        self.singularity: Ending | None = None
+        self.noise = 0.0
+        self.occurrences: list[Occurrence] = []
+        field.scale = state.sigma_scale
+        field.evaluations = state.evaluations
+        self.point = field.at(state.clock, state.theta, certify=True)
+        self.rank = state.rank if state.rank >= 0 else self._rank_of(self.point)
+        state.rank = self.rank
+        self.watch = EventWatch(events, state.clock, state.theta)
+        if not self.point.finite:
+            self.end(Status.NOT_FINITE, "the field is not finite at the start")
+            return
+        if np.isnan(state.cost0):
+            state.cost0 = self.point.cost
+        state.lowest_cost = min(state.lowest_cost, self.point.cost)
+        for name in options.integrands:
+            state.integrals.setdefault(name, 0.0)
+        self._keep(self.point, None)
+        if state.step == 0.0 and horizon > state.clock:
+            state.step = first_step(
+                self._velocity, state.clock, state.theta, self.point.velocity, horizon - state.clock, options.rtol, options.atol
+            )
+
+    # -- one step ----------------------------------------------------------------------------------------------
+
+    def advance(self) -> None:
+        """Take one accepted step, or set `status` if the path ends."""
+        state = self.state
+        if state.clock >= self.horizon or self.point.speed == 0.0:
+            self.end(Status.SUCCESS, "the end of the run was reached")
+            return
+        while self.status is None:
+            h, last = self._clip(state.step)
+            smallest = SMALLEST * EPS * max(abs(state.clock), 1e-300)
+            if state.step < smallest and not last:
+                self._stall()
+                return
+            attempted = self._attempt(h, self.horizon if last else state.clock + h)
+            if isinstance(attempted, _Step):
+                point, drift = self._project(attempted.raw)
+                if not self._overshoots(attempted.h, point):
+                    self._accept(attempted, point, drift)
+                    return
+                attempted = np.inf
+            state.rejected += 1
+            shrink = SAFETY * attempted ** (-1 / 8) if np.isfinite(attempted) else 0.25
+            state.step = h * min(max(shrink, SHRINK), 0.9)
+
+    def _attempt(self, h: float, end: float) -> _Step | float:
+        """Return the step of size h, or its error norm (inf where it met a NaN or raised the cost) if it is rejected."""
+        state = self.state
+        rates = [self._integrands_at(self.point)]
+        trial = attempt(
+            lambda clock, theta: self._stage(clock, theta, rates), state.clock, state.theta, self.point.velocity, h
+        )
+        size = self._error_norm(trial, h)
+        if not size <= 1.0:
+            return size
+        raw = self.field.at(end, trial.y, certify=not self._projecting)
+        if not (raw.finite and self._monotone(raw)):
+            return np.inf
+        return _Step(h, end, trial, raw, np.array(rates), size)
+
+    def _clip(self, h: float) -> tuple[float, bool]:
+        """Return the step cut to the horizon, two equal ones rather than a tiny last one, and whether it ends there."""
+        rest = self.horizon - self.state.clock
+        coming = approach(self.state.marks)
+        if coming is not None:
+            # before a singularity steps shrink in proportion to what is left; learning that by rejections costs double
+            h = min(h, max(CAUTION * (coming.clock - self.state.clock), SHRINK * h))
+        if h >= rest * (1 - 1e-12):
+            return rest, True
+        return (rest / 2, False) if h > rest / 2 else (h, False)
+
+    def _velocity(self, clock: float, theta: Array) -> Array:
+        return self.field.at(clock, theta).velocity
+
+    def _stage(self, clock: float, theta: Array, rates: list[list[float]]) -> Array:
+        point = self.field.at(clock, theta)
+        rates.append(self._integrands_at(point) if point.finite else [])
+        return point.velocity
+
+    def _integrands_at(self, point: Point) -> list[float]:
+        return [float(integrand(point)) for integrand in self.options.integrands.values()]
+
+    def _error_norm(self, trial: Trial, h: float) -> float:
+        """Return |error| over the tolerance, which is never below the roundoff of the velocity over the step."""
+        if not trial.finite or not np.isfinite(trial.y).all():
+            return np.inf
+        size = max(float(np.linalg.norm(self.state.theta)), float(np.linalg.norm(trial.y)))
+        tolerance = self.options.atol + self.options.rtol * size + h * self.noise
+        return float(np.linalg.norm(trial.error)) / tolerance
+
+    def _overshoots(self, h: float, point: Point) -> bool:
+        """Whether the step lost rank without having located where: it is then taken again, smaller."""
+        lost = 0 <= self._rank_of(point) < self.rank
+        return lost and self.options.stop_on_rank_change and h > LOCATED * abs(self.state.clock + h)
+
+    def _monotone(self, raw: Point) -> bool:
+        """Whether the cost did not rise: exact for every flow here, so a rise is an error of the step."""
+        return self.field.clock == "t" or raw.cost <= self.state.lowest_cost + MONOTONE * self.state.cost0
+
+    # -- acceptance --------------------------------------------------------------------------------------------
+
+    @property
+    def _projecting(self) -> bool:
+        line = self.field.line
+        return self.options.project and line is not None and line.chord > 0.0
+
+    def _accept(self, made: _Step, point: Point, drift: float) -> None:
+        state = self.state
+        ramp = point.theta - made.raw.theta if point is not made.raw else None
+        dense = DenseStep(self._velocity, state.clock, state.theta, made.h, made.trial, made.raw.velocity, ramp)
+        found, terminal = self.watch.step(state.clock, made.end, point.theta, dense)
+        if terminal is not None and state.clock < terminal.clock < made.end:
+            # the step is taken again to the event, so that quadratures, error and projection belong to its end
+            shorter = self._attempt(terminal.clock - state.clock, terminal.clock)
+            if isinstance(shorter, _Step):
+                made = shorter
+                point, drift = self._project(made.raw)
+                ramp = point.theta - made.raw.theta if point is not made.raw else None
+                dense = DenseStep(self._velocity, state.clock, state.theta, made.h, made.trial, made.raw.velocity, ramp)
+        for name, amount in zip(self.options.integrands, quadrature(made.h, made.rates), strict=True):
+            state.integrals[name] += float(amount)
+        state.clock, state.theta = made.end, point.theta
+        state.theta_error += float(np.linalg.norm(made.trial.error))
+        state.accepted += 1
+        state.evaluations = self.field.evaluations
+        state.lowest_cost = min(state.lowest_cost, point.cost)
+        state.step = made.h * self._growth(made.h, max(made.size, 1e-10))
+        state.last_step, state.last_size = made.h, max(made.size, 1e-10)
+        self.point = point
+        self._keep(point, dense, drift)
+        self.occurrences.extend(found)
+        if terminal is not None:
+            self.occurrences.append(Occurrence(terminal.name, made.end, point.theta, terminal=True))
+            self.end(Status.EVENT, f"{terminal.name} at {self.field.clock} = {made.end:.10g}")
+            return
+        self._watch_rank(point)
+
+    def _growth(self, h: float, size: float) -> float:
+        """Return the factor to the next step: elementary control, and Gustafsson's predictive control where it is smaller.
+
+        Before a singularity the error of equal relative steps grows from step to step; the second sees that.
+        """
+        growth = SAFETY * size ** (-1 / 8)
+        state = self.state
+        if state.last_step > 0:
+            growth = min(growth, SAFETY * (h / state.last_step) * (state.last_size / size) ** (1 / 8) * size ** (-1 / 8))
+        return min(max(growth, SHRINK), GROW)
+
+    def _project(self, raw: Point) -> tuple[Point, float]:
+        """Return the point to go on from, certified, and its drift from the output line relative to the chord.
+
+        One least-norm step reuses the factorization of the raw end; a projection that does not lower the drift is
+        not taken.
+        """
+        line = self.field.line
+        if not self._projecting or line is None:
+            return raw, self._drift(raw)
+        target = line.at(self.field.clock, raw.clock)
+        point, drift = raw, self._drift(raw)
+        for _ in range(PROJECTIONS):
+            theta = point.theta + self.field.correction(point, target)
+            candidate = self.field.at(raw.clock, theta, certify=True)
+            left = self._drift(candidate) if candidate.finite else np.inf
+            if left > max(drift, DRIFT):
+                break
+            point, drift = candidate, left
+            self.state.projections += 1
+            if drift <= DRIFT:
+                break
+        return (point if point is not raw else self.field.certified(raw)), drift
+
+    def _drift(self, point: Point) -> float:
+        """Return the distance of the reachable part of the output from its line, relative to the chord."""
+        line = self.field.line
+        if line is None or line.chord == 0.0:
+            return np.nan
+        target = line.at(self.field.clock, point.clock)
+        return float(np.linalg.norm(self.field.right_hand_side(point.x - target))) / line.chord
+
+    def _keep(self, point: Point, step: DenseStep | None, drift: float = np.nan) -> None:
+        state = self.state
+        extremes = self.field.extremes(point)
+        state.sigma_scale = self.field.scale
+        sigma_min, sigma_max = (extremes.sigma_min, extremes.sigma_max) if extremes else (np.nan, np.nan)
+        self.noise = self._roundoff(point, sigma_min, sigma_max)
+        numbers = {
+            "cost": point.cost,
+            "drift": drift,
+            "sigma_min": sigma_min,
+            "sigma_max": sigma_max,
+            "speed": point.speed,
+            "rank": self._rank_of(point),
+            **state.integrals,
+        }
+        self.record.add(Row(state.clock, point.theta, point.velocity, point.x, numbers), step)
+        state.marks = [*state.marks[1 - MEMORY :], Mark(state.clock, sigma_min, point.speed, state.integrals.get("length", np.nan))]
+
+    @staticmethod
+    def _roundoff(point: Point, sigma_min: float, sigma_max: float) -> float:
+        """Return the size of the roundoff in the velocity: eps (cond + cond^2 |w - D v|/(sigma_max |v|)) |v|.
+
+        The second term is that of least squares with a residual (Golub and Van Loan, 5.3.8); near a loss of rank the
+        steps must not be asked for more.
+        """
+        if point.image is None or not sigma_min > 0:
+            return 0.0
+        cond = sigma_max / sigma_min
+        unreachable = float(np.linalg.norm(point.push - point.image)) if point.factor_is_tall else 0.0
+        return EPS * (cond * point.speed + cond**2 * unreachable / sigma_max)
+
+    # -- ends --------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _rank_of(point: Point) -> int:
+        if point.factor is None or point.factor.decision is None:
+            return -1
+        return point.factor.decision.rank
+
+    def _watch_rank(self, point: Point) -> None:
+        if point.factor is None or self.field.flow.damping:
+            return
+        if point.factor.backend in ("gram-cholesky", "qr"):
+            # what sufficed here is tried first on the next step
+            self.field.start = self.state.backend = point.factor.backend
+        found = ending(self.state.marks, self.state.sigma_scale)
+        if found is not None:
+            self._singular(found)
+            return
+        rank = self._rank_of(point)
+        if rank == self.rank or not self.options.stop_on_rank_change:
+            return
+        # a truncated lift has no speed to tell: the steps before it do
+        found = ending(self.state.marks[:-1], self.state.sigma_scale, stalled=True)
+        if found is not None and rank < self.rank:
+            self._singular(found)
+            return
+        decision = point.factor.decision
+        status = Status.RANK_AMBIGUOUS if decision is None or decision.ambiguous else Status.RANK_CHANGED
+        self.end(status, f"from {self.rank} to {decision} at {self.field.clock} = {self.state.clock:.10g}")
+
+    def _singular(self, found: Ending) -> None:
+        self.singularity = found
+        sigma = self.state.marks[-1].sigma_min
+        where = f"{self.field.clock}* = {found.clock:.10g}"
+        self.end(found.status, f"at {where} (arc length left {found.remaining_length:.1e}, sigma_min {sigma:.1e})")
+
+    def _stall(self) -> None:
+        """Name the end of a path whose steps became too small for the clock."""
+        found = None
+        if self.field.flow.kind is FlowKind.ADAPTED and not self.field.flow.damping:
+            found = ending(self.state.marks, self.state.sigma_scale, stalled=True)
+        if found is not None:
+            self._singular(found)
+        else:
+            self.end(Status.STEP_TOO_SMALL, f"h = {self.state.step:.1e} at {self.field.clock} = {self.state.clock:.10g}")
+
+    def end(self, status: Status, message: str) -> None:
+        """End the run."""
+        self.status, self.message = status, message

@@ -1,0 +1,134 @@
+"""Which regime a map is in at theta: over-, under-parametrized, borderline, or rank-deficient, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from subriem.core.dependence import Dependence, dependent_rows
+from subriem.core.factor import Factorization
+from subriem.core.jacobian import MapJacobian
+from subriem.core.lift import DEFAULT_RANK, DENSE_BYTES, factorize
+from subriem.core.map import output_name
+from subriem.core.protocols import Array, Cost, Map
+from subriem.core.rank import RankDecision, RankPolicy
+
+#: Relations between rows persist if their defect at a point 1 % away is below this.
+PERSISTENCE = 1e-9
+#: Targets of dependent rows contradict each other if the cost they leave exceeds this share of C (1e-10 of |x - y|).
+CONFLICT = 1e-20
+
+
+class RegimeName(StrEnum):
+    """The rows of the table of regimes (mathematics, §1)."""
+
+    OVER = "over-parametrized"
+    UNDER = "under-parametrized"
+    BORDERLINE = "borderline"
+    DEFICIENT = "rank-deficient"
+
+
+@dataclass(frozen=True, eq=False)
+class Regime:
+    """The regime of a map at a point.
+
+    Attributes
+    ----------
+    name : RegimeName
+    n_in, n_out : int
+        K and n.
+    rank : int
+        rank D.
+    decision : RankDecision
+        On D itself (on the compressed D where relations persist: see `dependence`).
+    dependence : Dependence or None
+        The groups of dependent rows, for K >= n and rank < n.
+    persistent : bool
+        Whether the relations hold at nearby points too, as for a sample that stands twice; then the range of D has
+        a constant part missing and the rest of the theory of the over-parametrized regime goes through on S^T x.
+    names : tuple of tuple of str
+        The groups by name.
+    """
+
+    name: RegimeName
+    n_in: int
+    n_out: int
+    rank: int
+    decision: RankDecision
+    dependence: Dependence | None
+    persistent: bool
+    names: tuple[tuple[str, ...], ...]
+
+    @property
+    def straight(self) -> bool:
+        """Whether the output of the adapted flow runs on a straight line (full row rank, up to fixed relations)."""
+        return self.name in (RegimeName.OVER, RegimeName.BORDERLINE) or self.persistent
+
+    def __str__(self) -> str:
+        text = f"{self.name}: K = {self.n_in}, n = {self.n_out}, rank D = {self.rank}"
+        for group in self.names[:6]:
+            kind = "dependent" if len(group) > 1 else "without effect"
+            text += f"\n  {kind}: {', '.join(group[:8])}{' …' if len(group) > 8 else ''}"
+        return text + (f"\n  … and {len(self.names) - 6} more groups" if len(self.names) > 6 else "")
+
+
+def survey(
+    source: Map, theta: Array, rank: RankPolicy = DEFAULT_RANK, *, memory: float = DENSE_BYTES
+) -> tuple[Regime, Factorization]:
+    """Decide the regime at theta; return it with a factorization of (compressed) D there.
+
+    Parameters
+    ----------
+    source : Map
+    theta : (K,) ndarray
+    rank : RankPolicy
+    memory : float
+        Largest explicit D in bytes.
+
+    Raises
+    ------
+    RankError
+        If the rank is ambiguous and the policy says "raise", or cannot be decided within `memory`.
+    """
+    n, k = source.n_out, source.n_in
+    jacobian = MapJacobian(source, theta)
+    factor = factorize(jacobian, rank, memory=memory)
+    decision = factor.decision
+    assert decision is not None
+    if decision.full:
+        rank.report(decision, "at the start")
+        name = RegimeName.UNDER if k < n else RegimeName.BORDERLINE if k == n else RegimeName.OVER
+        return Regime(name, k, n, decision.rank, decision, None, False, ()), factor
+    if k < n:
+        rank.report(decision, "at the start")
+        return Regime(RegimeName.DEFICIENT, k, n, decision.rank, decision, None, False, ()), factor
+    dependence = dependent_rows(jacobian, rank, memory=memory)
+    nearby = theta + 1e-2 * (1.0 + float(np.sqrt(theta @ theta / k))) * np.random.default_rng(0).standard_normal(k)
+    persistent = dependence.nullity > 0 and dependence.defect(MapJacobian(source, nearby)) < PERSISTENCE
+    if persistent:
+        factor = factorize(dependence.compress(jacobian), rank, memory=memory)
+        assert factor.decision is not None
+        decision = factor.decision
+        persistent = decision.full
+    rank.report(decision, "at the start")
+    names = tuple(tuple(output_name(source, i) for i in group) for group in dependence.groups)
+    regime = Regime(RegimeName.DEFICIENT, k, n, decision.rank, decision, dependence, persistent, names)
+    return regime, factor
+
+
+def conflicting_groups(regime: Regime, cost: Cost, x: Array) -> tuple[tuple[str, ...], ...]:
+    """Return the groups of dependent rows whose targets contradict each other, by name.
+
+    The relation U^T dx = 0 fixes U^T x, and the targets ask for U^T y: their difference can never be removed.
+    """
+    if regime.dependence is None or not regime.persistent:
+        return ()
+    null = regime.dependence.null
+    found = []
+    for group, names in zip(regime.dependence.groups, regime.names, strict=True):
+        columns = null[:, np.abs(null[list(group)]).max(axis=0) > 0]
+        if cost.floor(x, columns) > CONFLICT * cost.value(x):
+            found.append(names)
+    return tuple(found)

@@ -1,0 +1,301 @@
+"""One run of a flow: the clock and the line chosen, the loop driven, the orbit closed, the result put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from subriem.core import store
+from subriem.core.budget import CancelToken, Meter
+from subriem.core.errors import ProblemError, RankError
+from subriem.core.gaussnewton import GaussNewton, gauss_newton
+from subriem.core.protocols import Array
+from subriem.core.rank import RankPolicy
+from subriem.core.status import Status
+from subriem.flows.field import Clock, ClockField, Line, Point, to_s, to_t
+from subriem.flows.flow import Flow, FlowKind
+from subriem.flows.flowsolution import FlowSolution
+from subriem.flows.loop import FlowLoop, FlowState, Integrand, Options
+from subriem.flows.record import Record, Row
+from subriem.flows.regime import Regime, conflicting_groups, survey
+from subriem.integration.events import Event
+
+#: The flow rests when the decrease of the cost per unit of rate * s, relative to C0, is below this.
+EQUILIBRIUM = 1e-16
+#: Seconds between two checkpoints.
+CHECKPOINT_SECONDS = 20.0
+#: Name of the event that ends a run at its cost goal.
+GOAL = "cost goal"
+
+
+@dataclass(frozen=True)
+class Until:
+    """The goal of a run: exactly one of a cost, an s, or a t.
+
+    Parameters
+    ----------
+    cost : float, optional
+        (C - floor)/C0 to reach. In the t-clock the run goes on to t = 1, the end of the orbit, where a closing
+        Newton iteration brings the cost to roundoff.
+    s, t : float, optional
+        Clock to reach; t = 1 - e^{-2 kappa s} in [0, 1].
+
+    Raises
+    ------
+    ProblemError
+        If not exactly one is given, or it is out of range.
+
+    Examples
+    --------
+    >>> Until(s=3.0).s
+    3.0
+    """
+
+    cost: float | None = None
+    s: float | None = None
+    t: float | None = None
+
+    def __post_init__(self) -> None:
+        given = {name: value for name, value in (("cost", self.cost), ("s", self.s), ("t", self.t)) if value is not None}
+        if len(given) != 1:
+            raise ProblemError("Until needs exactly one goal", str(given or "none"), "cost=…, s=… or t=…", "Until(cost=1e-12)")
+        name, value = next(iter(given.items()))
+        upper = {"cost": 1.0, "s": np.inf, "t": 1.0}[name]
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (number and 0 <= value <= upper and np.isfinite(value) and (value > 0 or name != "cost")):
+            interval = "(0, 1]" if name == "cost" else "[0, 1]" if name == "t" else "[0, inf)"
+            raise ProblemError(f"Until: {name} is out of range", repr(value), f"a number in {interval}", "Until(cost=1e-12)")
+
+
+class Run:
+    """A prepared run: regime surveyed, clock chosen, line drawn, horizon set.
+
+    Parameters
+    ----------
+    flow : Flow
+    state : FlowState
+        Fresh, or of a partial run.
+    until : Until
+    clock : {"auto", "s", "t"}
+    rank : RankPolicy
+    memory : float
+        Largest explicit D in bytes.
+    """
+
+    def __init__(self, flow: Flow, state: FlowState, until: Until, clock: str, rank: RankPolicy, memory: float) -> None:
+        self.flow, self.state, self.until, self.rank = flow, state, until, rank
+        self.rate = flow.cost.rate
+        self.regime: Regime | None = None
+        backend: Any = state.backend
+        x = flow.map.value(state.theta)
+        if state.x0 is None:
+            state.x0 = x
+        if flow.kind is FlowKind.ADAPTED:
+            self.regime, factor = survey(flow.map, state.theta, rank, memory=memory)
+            backend = factor.backend if factor.backend in ("gram-cholesky", "qr") else "auto"
+        persistent = self.regime is not None and self.regime.persistent
+        self.dependence = self.regime.dependence if self.regime is not None and persistent else None
+        self.line = self._line(state.x0)
+        self.clock = self._choose(clock)
+        null = self.dependence.null if self.dependence is not None else np.zeros((x.size, 0))
+        self.floor = flow.cost.floor(x, null)
+        self.conflicts = conflicting_groups(self.regime, flow.cost, x) if self.regime is not None else ()
+        self.horizon = self._horizon()
+        self.field = ClockField(flow, self.clock, rank, self.dependence, self.line, memory, backend)
+
+    # -- set-up ------------------------------------------------------------------------------------------------
+
+    def _line(self, x0: Array) -> Line | None:
+        """Return the output line where the theory promises one (mathematics, §1)."""
+        regime, rate = self.regime, self.rate
+        if regime is None or not regime.straight or rate is None or self.flow.damping:
+            return None
+        change = -self.flow.cost.gradient(x0) / rate
+        if self.dependence is not None:
+            change = self.dependence.basis @ (self.dependence.basis.T @ change)
+        return Line(x0, x0 + change, rate)
+
+    def _choose(self, wanted: str) -> Clock:
+        if self.line is not None and wanted in ("auto", "t"):
+            return "t"
+        if wanted == "t":
+            raise ProblemError(
+                "this flow has no t-clock",
+                f"{self.flow.kind.value}, damping {self.flow.damping:g}, rate {self.rate}, "
+                f"{self.regime.name.value if self.regime else 'rank not decided'}",
+                "the undamped adapted flow of C = kappa |x - y|^2 with rank D = n",
+                "clock='auto' or clock='s'",
+            )
+        if self.until.t is not None and self.rate is None:
+            raise ProblemError("Until(t=…) needs a cost with a rate", "unequal weights", "C = kappa |x - y|^2", "Until(s=…)")
+        return "s"
+
+    def _horizon(self) -> float:
+        goal = self.until
+        if self.clock == "t":
+            return 1.0 if goal.cost is not None else goal.t if goal.t is not None else float(to_t(goal.s or 0.0, self.line.rate))  # type: ignore[union-attr]
+        if goal.cost is not None:
+            return np.inf
+        return goal.s if goal.s is not None else float(to_s(goal.t or 0.0, self.rate or np.nan))
+
+    def integrands(self, extra: Mapping[str, Integrand] | None) -> dict[str, Integrand]:
+        """Return the built-in integrands and the user's."""
+        built: dict[str, Integrand] = {"length": lambda point: point.speed}
+        if self.flow.kind is FlowKind.ADAPTED:
+            built["output_length"] = lambda point: float(np.linalg.norm(point.image)) if point.image is not None else np.nan
+            if self.clock == "s":
+                built["alignment"] = lambda point: point.alignment
+        for name in extra or {}:
+            if name in built or name in ("cost", "drift", "sigma_min", "sigma_max", "speed", "rank", "theta", "x", "velocity"):
+                raise ProblemError("quadratures: the name is taken", repr(name), "another name", f"{name}_2")
+        return {**built, **(extra or {})}
+
+    def _goal_events(self) -> tuple[Event, ...]:
+        """Return the event that ends an s-run at its cost goal."""
+        if self.clock == "t" or self.until.cost is None:
+            return ()
+        level = self.until.cost * self.state.cost0 + self.floor
+
+        def excess(_: float, theta: Array) -> float:
+            return self.flow.cost.value(self.flow.map.value(theta)) - level
+
+        return (Event(excess, name=GOAL, direction=-1, terminal=True),)
+
+    # -- the run -----------------------------------------------------------------------------------------------
+
+    def run(self, options: Options, events: tuple[Event, ...], meter: Meter, token: CancelToken, checkpoint: Any) -> FlowSolution:
+        """Drive the loop to an end and return the result."""
+        if np.isnan(self.state.cost0):
+            self.state.cost0 = self.flow.cost.value(self.state.x0)
+        record = Record()
+        saved = meter.seconds
+        self.field.scale = self.state.sigma_scale
+        try:
+            loop = FlowLoop(self.field, self.state, self.horizon, options, (*events, *self._goal_events()), record)
+        except RankError as error:
+            raise error
+        self._already_there(loop)
+        while loop.status is None:
+            self._step(loop, meter, token)
+            if checkpoint is not None and (loop.status is not None or meter.seconds - saved > CHECKPOINT_SECONDS):
+                save_state(self.state, checkpoint)
+                saved = meter.seconds
+        closing = self._close(loop) if self._closes(loop) else None
+        return self._assemble(loop, record, options, meter, closing)
+
+    def _already_there(self, loop: FlowLoop) -> None:
+        if self.until.cost is not None and loop.status is None:
+            excess = loop.point.cost - self.floor
+            if excess <= self.until.cost * self.state.cost0 and (self.clock == "s" or excess <= 0):
+                loop.end(Status.SUCCESS, "the start already meets the cost goal")
+
+    def _step(self, loop: FlowLoop, meter: Meter, token: CancelToken) -> None:
+        """Take one step, after asking budget, cancellation and equilibrium."""
+        state = self.state
+        limit = meter.spent(state.accepted, self.field.evaluations)
+        if token.reason:
+            loop.end(Status.CANCELLED, f"{token.reason} at {self.clock} = {state.clock:.6g}")
+        elif limit:
+            loop.end(Status.BUDGET_SPENT, f"{limit}; {self.clock} = {state.clock:.6g}")
+        elif self.until.cost is not None and self.clock == "s" and self._rests(loop.point):
+            loop.end(Status.EVENT, f"equilibrium at s = {state.clock:.6g}, |D^T (x-y)| = {self._stationarity(loop.point):.1e}")
+        else:
+            try:
+                loop.advance()
+            except RankError as error:
+                loop.end(Status.RANK_AMBIGUOUS, f"{error.what} ({error.got}) at {self.clock} = {state.clock:.6g}")
+            meter.tell(self._fraction(loop.point), f"{self.clock} = {state.clock:.4g}, C/C0 = {loop.point.cost / state.cost0:.2e}")
+
+    def _rests(self, point: Point) -> bool:
+        decrease = float(point.push @ point.image) if point.image is not None else float(point.velocity @ point.velocity)
+        return decrease <= EQUILIBRIUM * self.state.cost0 * (self.rate or 1.0)
+
+    def _stationarity(self, point: Point) -> float:
+        return float(np.linalg.norm(self.flow.map.vjp(point.theta, point.push))) / (self.rate or 1.0)
+
+    def _fraction(self, point: Point) -> float:
+        if np.isfinite(self.horizon):
+            return self.state.clock / self.horizon if self.horizon > 0 else 1.0
+        excess = max(point.cost - self.floor, 1e-300) / self.state.cost0
+        return float(np.log(excess) / np.log(self.until.cost or 0.5)) if excess < 1 else 0.0
+
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    def _closes(self, loop: FlowLoop) -> bool:
+        return loop.status is Status.SUCCESS and self.clock == "t" and self.horizon == 1.0 and self.state.clock == 1.0
+
+    def _close(self, loop: FlowLoop) -> GaussNewton:
+        """Bring the end of the orbit onto its exact output by least-norm Newton steps."""
+        assert self.line is not None
+        closed = gauss_newton(
+            self.flow.map, self.state.theta, self.line.end, rank=self.rank, dependence=self.dependence, memory=self.field.memory
+        )
+        self.field.evaluations += closed.evaluations
+        self.state.evaluations = self.field.evaluations
+        last = loop.record.rows[-1]
+        cost = self.flow.cost.value(closed.x)
+        chord = self.line.chord
+        drift = closed.residuals[-1] / chord if chord > 0 else 0.0
+        numbers = {**last.numbers, "cost": cost, "drift": drift}
+        loop.record.replace_last(Row(1.0, closed.theta, last.velocity, closed.x, numbers))
+        self.state.theta = closed.theta
+        goal = self.until.cost
+        if goal is not None and cost - self.floor > goal * self.state.cost0:
+            loop.end(Status.NOT_CONVERGED, f"closing iteration stopped at (C - floor)/C0 = {(cost - self.floor) / self.state.cost0:.1e}")
+        return closed
+
+    def _assemble(
+        self, loop: FlowLoop, record: Record, options: Options, meter: Meter, closing: GaussNewton | None
+    ) -> FlowSolution:
+        clocks = np.array([row.clock for row in record.rows])
+        rate = self.rate
+        if self.clock == "t":
+            t, s = clocks, to_s(clocks, rate or np.nan)
+        else:
+            t, s = to_t(clocks, rate) if rate is not None else np.full_like(clocks, np.nan), clocks
+        names = ["cost", "drift", "sigma_min", "sigma_max", "speed", *options.integrands]
+        channels = {name: record.column(name) for name in names}
+        dense = record.dense()
+        theta = record.stack("theta")
+        channels |= {"theta": theta, "x": record.stack("x"), "velocity": record.stack("velocity")}
+        status, message = loop.status or Status.SUCCESS, loop.message
+        occurrences = tuple(e for e in loop.occurrences if e.name != GOAL)
+        if status is Status.EVENT and message.startswith(GOAL):
+            status = Status.SUCCESS
+        return FlowSolution(
+            t=t, y=theta, channels=channels, dense=dense, events=occurrences, rank=record.column("rank").astype(int),
+            status=status, message=message, stats=self._stats(record, options, meter, closing), clock=self.clock, s=s,
+            rate=rate, regime=self.regime, line=self.line, cost_floor=self.floor, conflicts=self.conflicts,
+            goal=self.until.cost, theta_error=self.state.theta_error, reference_error=np.nan,
+            singularity=loop.singularity, state=self.state,
+        )  # fmt: skip
+
+    def _stats(self, record: Record, options: Options, meter: Meter, closing: GaussNewton | None) -> dict[str, Any]:
+        state = self.state
+        stats: dict[str, Any] = {
+            "evaluations": state.evaluations,
+            "accepted": state.accepted,
+            "rejected": state.rejected,
+            "projections": state.projections,
+            "projected": bool(options.project and self.line is not None),
+            "backends": dict(self.field.backends),
+            "rtol": options.rtol,
+            "atol": options.atol,
+            "seconds": meter.seconds,
+        }
+        if closing is not None:
+            stats["closing_steps"] = len(closing.residuals) - 1
+            stats["closing_residuals"] = list(closing.residuals)
+        if record.thinned:
+            stats["thinned"] = record.thinned
+        return stats
+
+
+def save_state(state: FlowState, path: Any) -> None:
+    """Write a state atomically, so that a killed run can go on from it."""
+    from subriem.flows.persist import state_parts
+
+    store.write(path, "flow-state", *state_parts(state))

@@ -1,0 +1,203 @@
+"""One step of the explicit Runge-Kutta method DOP853 (Hairer, Norsett, Wanner, II.10) and its dense output.
+
+The coefficients are SciPy's; the step is separate from any loop, so that a loop may project, reject for its own
+reasons, and keep its whole state in plain arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from subriem.core.protocols import Array
+
+#: y' = f(t, y); a stage may return NaN, which rejects the step.
+RightHandSide = Callable[[float, Array], Array]
+
+ORDER = 8
+STAGES = 12
+
+
+@cache
+def tableau() -> Any:
+    """Return SciPy's class DOP853, whose attributes A, B, C, E3, E5, D, A_EXTRA, C_EXTRA are the coefficients."""
+    from scipy.integrate import DOP853  # scipy.integrate is loaded only by those who integrate
+
+    return DOP853
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A step of size h from (t, y) before anybody accepted it.
+
+    Attributes
+    ----------
+    y : (m,) ndarray
+        The new point, of order 8.
+    error : (m,) ndarray
+        Embedded error estimate of order 5, damped by that of order 3 where the two disagree.
+    stages : (12, m) ndarray
+        The derivatives at the stages.
+    finite : bool
+        Whether every stage was finite; otherwise `y` and `error` mean nothing.
+    """
+
+    y: Array
+    error: Array
+    stages: Array
+    finite: bool
+
+
+def attempt(field: RightHandSide, t: float, y: Array, f: Array, h: float) -> Trial:
+    """Compute the stages of one step; 11 calls of the field, fewer if one is not finite.
+
+    Parameters
+    ----------
+    field : callable
+        (t, y) -> y'.
+    t, y, f : float, (m,) ndarray, (m,) ndarray
+        Where the step starts, and the field there.
+    h : float
+        Step size.
+    """
+    method = tableau()
+    stages = np.empty((STAGES, y.size))
+    stages[0] = f
+    for i in range(1, STAGES):
+        point = y + h * (method.A[i, :i] @ stages[:i])
+        stages[i] = field(t + method.C[i] * h, point)
+        if not np.isfinite(stages[i]).all():
+            return Trial(y, y, stages, finite=False)
+    fifth = h * (method.E5[:STAGES] @ stages)
+    third = h * (method.E3[:STAGES] @ stages)
+    size5, size3 = np.linalg.norm(fifth), np.linalg.norm(third)
+    # Hairer's combination: err5^2/sqrt(err5^2 + 0.01 err3^2)
+    blend = size5 / np.hypot(size5, 0.1 * size3) if size5 > 0 else 0.0
+    return Trial(y + h * (method.B @ stages), blend * fifth, stages, finite=True)
+
+
+def quadrature(h: float, rates: Array) -> Array:
+    """Return the integral over the step of functions known at the stages, `rates` (12, q), to order 8."""
+    return h * (tableau().B @ rates)
+
+
+class DenseStep:
+    """The interpolant of order 7 of one accepted step, plus a linear ramp to a projected end.
+
+    Parameters
+    ----------
+    field : callable
+        Called three times when the interpolant is first used.
+    t, y, h : float, (m,) ndarray, float
+        Start and size of the step.
+    trial : Trial
+    end : (m,) ndarray
+        The field at the raw end of the step.
+    ramp : (m,) ndarray or None
+        Projected end minus raw end.
+    """
+
+    def __init__(
+        self, field: RightHandSide, t: float, y: Array, h: float, trial: Trial, end: Array, ramp: Array | None
+    ) -> None:
+        self.t, self.h, self._y, self._ramp = t, h, y, ramp
+        self._raw: tuple[RightHandSide, Trial, Array] | None = (field, trial, end)
+        self._coefficients: Array | None = None
+
+    @classmethod
+    def from_coefficients(cls, t: float, h: float, y: Array, coefficients: Array, ramp: Array | None) -> DenseStep:
+        """Rebuild an interpolant from its coefficients (7, m)."""
+        made = cls.__new__(cls)
+        made.t, made.h, made._y, made._ramp = t, h, y, ramp
+        made._raw, made._coefficients = None, coefficients
+        return made
+
+    @property
+    def coefficients(self) -> Array:
+        """The polynomial coefficients (7, m); made at the first use from three more stages."""
+        if self._coefficients is None:
+            assert self._raw is not None
+            field, trial, end = self._raw
+            method = tableau()
+            stages = np.empty((STAGES + 4, self._y.size))
+            stages[:STAGES], stages[STAGES] = trial.stages, end
+            for i, (row, node) in enumerate(zip(method.A_EXTRA, method.C_EXTRA, strict=True), start=STAGES + 1):
+                stages[i] = field(self.t + node * self.h, self._y + self.h * (row[:i] @ stages[:i]))
+            change = trial.y - self._y
+            made = np.empty((7, self._y.size))
+            made[0] = change
+            made[1] = self.h * stages[0] - change
+            made[2] = 2 * change - self.h * (end + stages[0])
+            made[3:] = self.h * (method.D @ stages)
+            self._coefficients, self._raw = made, None
+        return self._coefficients
+
+    def bend(self, shift: Array) -> None:
+        """Move the end of the step by `shift`, as a closing iteration does; the ramp carries it."""
+        self._ramp = shift if self._ramp is None else self._ramp + shift
+
+    @property
+    def ramp(self) -> Array | None:
+        """Projected end minus raw end."""
+        return self._ramp
+
+    def __call__(self, t: float) -> Array:
+        """Return the point at t, shape (m,)."""
+        x = (t - self.t) / self.h
+        value = np.zeros_like(self._y)
+        for i, row in enumerate(self.coefficients[::-1]):
+            value = (value + row) * (x if i % 2 == 0 else 1 - x)
+        value += self._y
+        return value if self._ramp is None else value + x * self._ramp
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, in bytes."""
+        return 8 * self._y.size * (15 if self._coefficients is None else 9)
+
+
+class HermiteStep:
+    """Cubic Hermite interpolation between two points with their derivatives (order 4): the thinned form."""
+
+    def __init__(self, t: float, h: float, y0: Array, f0: Array, y1: Array, f1: Array) -> None:
+        self.t, self.h = t, h
+        self._ends = (y0, f0, y1, f1)
+
+    def __call__(self, t: float) -> Array:
+        """Return the point at t, shape (m,)."""
+        x, (y0, f0, y1, f1) = (t - self.t) / self.h, self._ends
+        left, right = self.h * f0 - (y1 - y0), (y1 - y0) - self.h * f1
+        return (1 - x) * y0 + x * y1 + x * (1 - x) * ((1 - x) * left + x * right)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held beyond the accepted points, in bytes."""
+        return 0
+
+
+def first_step(field: RightHandSide, t: float, y: Array, f: Array, span: float, rtol: float, atol: float) -> float:
+    """Return a starting step size (Hairer, Norsett, Wanner, II.4); one call of the field.
+
+    Parameters
+    ----------
+    span : float
+        Largest admissible step.
+    rtol, atol : float
+        Of the norm |error| <= atol + rtol |y|.
+    """
+    scale = atol + rtol * float(np.linalg.norm(y))
+    d0, d1 = float(np.linalg.norm(y)) / scale, float(np.linalg.norm(f)) / scale
+    if d1 == 0.0:
+        return span
+    h0 = min(0.01 * d0 / d1 if d0 >= 1e-5 else 1e-6 / max(d1, 1e-300), span)
+    shifted = field(t + h0, y + h0 * f)
+    d2 = float(np.linalg.norm(shifted - f)) / scale / h0
+    if not np.isfinite(d2):
+        return 0.01 * h0
+    largest = max(d1, d2)
+    h1 = max(1e-6, 1e-3 * h0) if largest <= 1e-15 else (0.01 / largest) ** (1 / ORDER)
+    return min(100 * h0, h1, span)

@@ -1,0 +1,141 @@
+"""Events: zeros of a function along a path, with a direction, located on the dense output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from subriem.core.errors import ProblemError
+from subriem.core.protocols import Array
+
+#: Relative precision (of the step) to which an event is located.
+LOCATION = 1e-13
+
+
+@dataclass(frozen=True, eq=False)
+class Event:
+    """A zero of `function` along a path.
+
+    Parameters
+    ----------
+    function : callable
+        (clock, y) -> float.
+    name : str
+        How messages call it.
+    direction : {-1, 0, 1}
+        Only zeros where the function falls (-1), rises (1), or both (0).
+    terminal : bool
+        Whether the run ends there.
+
+    Raises
+    ------
+    ProblemError
+        If the function is not callable or the direction is none of -1, 0, 1.
+
+    Examples
+    --------
+    >>> halfway = Event(lambda t, y: y[0] - 0.5, name="halfway", terminal=True)
+    >>> halfway.crossed(0.6, 0.4)
+    True
+    """
+
+    function: Callable[[float, Array], float]
+    name: str = "event"
+    direction: int = 0
+    terminal: bool = False
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise ProblemError("Event: function is not callable", repr(self.function), "(clock, y) -> float", "a function")
+        if self.direction not in (-1, 0, 1):
+            raise ProblemError("Event: unknown direction", repr(self.direction), "-1, 0 or 1", "direction=0")
+
+    def crossed(self, before: float, after: float) -> bool:
+        """Return whether a zero in the wanted direction lies between two values; a zero at the start does not count."""
+        if before == 0.0 or np.isnan(before) or np.isnan(after) or np.sign(before) == np.sign(after):
+            return False
+        return self.direction == 0 or np.sign(after - before) == self.direction
+
+
+@dataclass(frozen=True, eq=False)
+class Occurrence:
+    """A located event.
+
+    Attributes
+    ----------
+    name : str
+    clock : float
+    y : (m,) ndarray
+    terminal : bool
+    """
+
+    name: str
+    clock: float
+    y: Array
+    terminal: bool
+
+
+class EventWatch:
+    """Watches a list of events along a path, step by step."""
+
+    def __init__(self, events: Sequence[Event], clock: float, y: Array) -> None:
+        self.events = tuple(events)
+        self._values = [float(event.function(clock, y)) for event in self.events]
+
+    def step(
+        self, before: float, after: float, end: Array, dense: Callable[[float], Array]
+    ) -> tuple[list[Occurrence], Occurrence | None]:
+        """Locate the events of one step; return those before the first terminal one, and that one.
+
+        Parameters
+        ----------
+        before, after : float
+            Ends of the step.
+        end : (m,) ndarray
+            The point at `after`.
+        dense : callable
+            The interpolant of the step.
+        """
+        found: list[Occurrence] = []
+        for i, event in enumerate(self.events):
+            value = float(event.function(after, end))
+            if event.crossed(self._values[i], value):
+                clock = self._locate(event, before, after, value, dense)
+                point = end if clock == after else dense(clock)
+                found.append(Occurrence(event.name, clock, point, event.terminal))
+            self._values[i] = value
+        found.sort(key=lambda occurrence: occurrence.clock)
+        for i, occurrence in enumerate(found):
+            if occurrence.terminal:
+                return found[:i], occurrence
+        return found, None
+
+    @staticmethod
+    def _locate(event: Event, before: float, after: float, value: float, dense: Callable[[float], Array]) -> float:
+        from scipy.optimize import brentq  # loaded only where an event occurs
+
+        if value == 0.0:
+            return after
+        left = float(event.function(before, dense(before)))
+        right = float(event.function(after, dense(after)))
+        if np.sign(left) == np.sign(right):  # the zero lies within the interpolant's roundoff of an end
+            return after if abs(right) < abs(left) else before
+        tolerance = LOCATION * (after - before) + 4 * np.finfo(float).eps * abs(after)
+        return float(brentq(lambda t: event.function(t, dense(t)), before, after, xtol=tolerance, rtol=4e-16 * 4))
+
+
+def as_events(events: Event | Sequence[Event]) -> tuple[Event, ...]:
+    """Return the events as a tuple.
+
+    Raises
+    ------
+    ProblemError
+        If one of them is no `Event`.
+    """
+    listed = (events,) if isinstance(events, Event) else tuple(events)
+    for event in listed:
+        if not isinstance(event, Event):
+            raise ProblemError("events holds something else", type(event).__name__, "sr.Event objects", "sr.Event(function)")
+    return listed

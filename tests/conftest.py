@@ -1,0 +1,13 @@
+"""What every test run shares."""
+
+import os
+
+from hypothesis import settings
+
+# Before anything imports matplotlib: no test may need a display.
+os.environ.setdefault("MPLBACKEND", "agg")
+
+# No deadline: a first call that compiles is slow, and timings gate nothing. In CI every run draws the same
+# examples, so that a red run is about the change; elsewhere each run looks at new ones.
+settings.register_profile("subriem", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("subriem")
