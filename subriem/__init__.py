@@ -1,9 +1,65 @@
-"""temporary"""
+"""Flows under constraints whose rank may fail.
+
+A flow is a DAE whose rank may fail; subriem finds what is determined, picks the horizontal (least-norm) motion where
+there is freedom, the least-squares motion where there is conflict, and says which.
+"""
+
+import logging
+
 from subriem import flows
-from subriem.core.casadi_map import casadi_map as map
-from subriem.core.lift import lift, Lift
-from subriem.core.map import numpy_map
-from subriem.core.rank import RankPolicy
 from subriem.core.budget import Budget, CancelToken
-from subriem.flows.follow import follow, Until
+from subriem.core.casadi_map import casadi_map as map  # noqa: A004 - the field's word, used as sr.map
+from subriem.core.dependence import Dependence, dependent_rows
+from subriem.core.errors import (
+    EquilibriumError,
+    GeometryError,
+    InconsistentError,
+    MissingExtraError,
+    ProblemError,
+    RankError,
+    ReductionError,
+    SolveError,
+    SubriemError,
+)
+from subriem.core.lift import Lift, lift
+from subriem.core.map import check_map, numpy_map
+from subriem.core.protocols import Map
+from subriem.core.rank import RankDecision, RankPolicy, RankWarning
+from subriem.core.status import Status
+from subriem.flows.follow import follow
+from subriem.flows.run import Until
 from subriem.integration.events import Event
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Budget",
+    "CancelToken",
+    "Dependence",
+    "EquilibriumError",
+    "Event",
+    "GeometryError",
+    "InconsistentError",
+    "Lift",
+    "Map",
+    "MissingExtraError",
+    "ProblemError",
+    "RankDecision",
+    "RankError",
+    "RankPolicy",
+    "RankWarning",
+    "ReductionError",
+    "SolveError",
+    "Status",
+    "SubriemError",
+    "Until",
+    "check_map",
+    "dependent_rows",
+    "flows",
+    "follow",
+    "lift",
+    "map",
+    "numpy_map",
+]
+
+logging.getLogger("subriem").addHandler(logging.NullHandler())

@@ -13,8 +13,8 @@ from subriem.core.lift import DEFAULT_RANK, DENSE_BYTES, factorize
 from subriem.core.protocols import Array, Map
 from subriem.core.rank import EPS, RankPolicy
 
-#: The iteration has converged when the reachable residual |D D^+ r| is this many roundoffs of |x| + |target|.
-ROUNDOFFS = 64
+#: An iteration that can lower the residual no more has converged if |D D^+ r| is this many roundoffs of |x| + |target|.
+ROUNDOFFS = 1000
 _HALVINGS = 8
 
 
@@ -103,7 +103,7 @@ def gauss_newton(
         right = dependence.basis.T @ rest if dependence is not None and dependence.nullity else rest
         step, _, image = factor.solve(right)
         reachable = float(np.linalg.norm(image))
-        roundoff = ROUNDOFFS * EPS * float(np.linalg.norm(x) + np.linalg.norm(target))
+        roundoff = EPS * float(np.linalg.norm(x) + np.linalg.norm(target))
         if not np.isfinite(reachable):
             break
         if reachable <= max(roundoff, tolerance):
@@ -119,10 +119,13 @@ def gauss_newton(
                 accepted = True
                 break
         if not accepted:
-            converged = reachable <= 100 * roundoff
+            converged = reachable <= ROUNDOFFS * roundoff
             break
         theta, x, rest = trial, x_trial, target - x_trial
         residuals.append(size)
+        if size > residuals[-2] / 2 and reachable <= ROUNDOFFS * roundoff:
+            converged = True
+            break
     return GaussNewton(theta, x, tuple(residuals), reachable, frozen or 0, converged, evaluations)
 
 

@@ -1,3 +1,22 @@
-"""Flows of a map and a cost."""
-from subriem.flows.cost import squared_error
-from subriem.flows.flow import adapted, standard
+"""Flows of a map and a cost: networks, costs, the adapted and the standard gradient flow, and what theory says of them."""
+
+from subriem.flows.cost import SquaredError, squared_error
+from subriem.flows.flow import Flow, adapted, standard
+from subriem.flows.flowsolution import FlowSolution
+from subriem.flows.network import Network, network
+from subriem.flows.regime import Regime
+from subriem.flows.units import UnitFinding, null_units
+
+__all__ = [
+    "Flow",
+    "FlowSolution",
+    "Network",
+    "Regime",
+    "SquaredError",
+    "UnitFinding",
+    "adapted",
+    "network",
+    "null_units",
+    "squared_error",
+    "standard",
+]

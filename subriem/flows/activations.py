@@ -27,6 +27,8 @@ class Activation:
         casadi.SX -> casadi.SX.
     odd : bool
         Whether a(-z) = -a(z).
+    steepest : float
+        Supremum of |a'|.
     bounds : tuple of float
         Infimum and supremum of a.
     piecewise : bool
@@ -38,6 +40,7 @@ class Activation:
     curvature: Callable[[Array, Array], Array]
     symbolic: Callable[[Any], Any]
     odd: bool = False
+    steepest: float = 1.0
     bounds: tuple[float, float] = (-np.inf, np.inf)
     piecewise: bool = False
 
@@ -94,17 +97,15 @@ def _relu_symbolic(z: Any) -> Any:
     return ca.if_else(z > 0, z, 0)
 
 
-ACTIVATIONS: dict[str, Activation] = {
-    known.name: known
-    for known in (
-        Activation("tanh", _tanh, lambda a, d: -2.0 * a * d, _tanh_symbolic, odd=True, bounds=(-1.0, 1.0)),
-        Activation(
-            "sigmoid", _sigmoid, lambda a, d: d * (1.0 - 2.0 * a), _sigmoid_symbolic, bounds=(0.0, 1.0)
-        ),
-        Activation(
-            "softplus", _softplus, lambda a, d: d * (1.0 - d), _softplus_symbolic, bounds=(0.0, np.inf)
-        ),
-        Activation("relu", _relu, _flat, _relu_symbolic, bounds=(0.0, np.inf), piecewise=True),
-        Activation("linear", _linear, _flat, lambda z: z, odd=True),
-    )
-}
+_TANH = Activation("tanh", _tanh, lambda a, d: -2.0 * a * d, _tanh_symbolic, odd=True, bounds=(-1.0, 1.0))
+_SIGMOID = Activation(
+    "sigmoid", _sigmoid, lambda a, d: d * (1.0 - 2.0 * a), _sigmoid_symbolic, steepest=0.25, bounds=(0.0, 1.0)
+)
+_SOFTPLUS = Activation(
+    "softplus", _softplus, lambda a, d: d * (1.0 - d), _softplus_symbolic, bounds=(0.0, np.inf)
+)
+_RELU = Activation("relu", _relu, _flat, _relu_symbolic, bounds=(0.0, np.inf), piecewise=True)
+_LINEAR = Activation("linear", _linear, _flat, lambda z: z, odd=True)
+
+#: The activations that `network` knows, by name.
+ACTIVATIONS: dict[str, Activation] = {a.name: a for a in (_TANH, _SIGMOID, _SOFTPLUS, _RELU, _LINEAR)}

@@ -24,10 +24,12 @@ POINT_LIKE = 2e-2
 IMMINENT = 3e-4
 #: The same where the steps crawl, provided a power law fits all remembered steps to `FIT`.
 VISIBLE, FIT = 2e-3, 1e-2
-#: Distances, in accepted steps, of the three through which an ending is extrapolated: the first that shows one counts.
-SPREADS = (3, 1, 6, 10)
-#: Accepted steps remembered; steps crawl if over these the remaining clock did not fall to `CRAWL` of what it was.
-MEMORY, CRAWL = 25, 0.5
+#: Ratio of the speeds of the three steps through which an ending is extrapolated, and rise backwards that counts as noise.
+RATIO, ROUGHNESS = 1.3, 0.02
+#: Accepted steps remembered.
+MEMORY = 200
+#: Steps crawl if over `WINDOW` accepted ones the remaining clock did not fall to `CRAWL` of what it was.
+WINDOW, CRAWL = 25, 0.5
 
 
 @dataclass(frozen=True)
@@ -59,19 +61,34 @@ class Ending:
     remaining_length: float
 
 
-def approach(marks: list[Mark], spread: int = 1) -> Ending | None:
-    """Extrapolate the last 2 spread + 1 steps to a singularity; None unless sigma_min falls and the speed rises.
+def _slower(marks: list[Mark], than: Mark) -> Mark | None:
+    """Return the newest mark of clearly less speed, back to the last slowing down; None if there is none."""
+    previous = than
+    for mark in reversed(marks):
+        if mark.clock >= than.clock:
+            continue
+        if mark.speed > previous.speed * (1 + ROUGHNESS) or mark.sigma_min < than.sigma_min:
+            return None
+        if mark.speed * RATIO <= than.speed:
+            return mark
+        previous = mark
+    return None
 
-    Three steps give t* and the exponent p of the slowness. A rank change needs both a p of finite length and little
-    length left by sigma/|d sigma/dl|: near the roundoff of the lift p alone is not reliable. Before a fold sigma^2
-    is linear in the clock, which gives t* more sharply.
+
+def approach(marks: list[Mark]) -> Ending | None:
+    """Extrapolate a path to a singularity; None unless of late sigma_min fell and the speed rose.
+
+    Three steps, of clearly different speed so that roundoff does not count, give t* and the exponent p of the
+    slowness. A rank change needs both a p of finite length and little length left by sigma/|d sigma/dl|. Before a
+    fold sigma^2 is linear in the clock, which gives t* more sharply.
     """
-    spread = min(spread, (len(marks) - 1) // 2)
-    if spread < 1:
+    last = marks[-1]
+    middle = _slower(marks, last)
+    first = _slower(marks, middle) if middle is not None else None
+    if middle is None or first is None:
         return None
-    first, middle, last = marks[-1 - 2 * spread], marks[-1 - spread], marks[-1]
     travelled = last.length - middle.length
-    if not (travelled > 0 and first.sigma_min > middle.sigma_min > last.sigma_min > 0):
+    if not (travelled > 0 and last.sigma_min > 0):
         return None
     end = power_law(first, middle, last)
     if not np.isfinite(end):
@@ -127,11 +144,11 @@ def crawling(marks: list[Mark]) -> Ending | None:
     Stiff or roundoff-limited steps may take thousands of evaluations for the last permille of the way; once the law
     is plain they tell nothing new.
     """
-    if len(marks) < MEMORY:
+    if len(marks) < WINDOW:
         return None
-    recent = marks[-MEMORY:]
+    recent = marks[-WINDOW:]
     first, last = recent[0], recent[-1]
-    end = power_law(first, recent[MEMORY // 2], last)
+    end = power_law(first, recent[WINDOW // 2], last)
     rest = end - last.clock
     if not (np.isfinite(end) and CRAWL * (end - first.clock) < rest <= VISIBLE * last.clock):
         return None
@@ -164,7 +181,7 @@ def ending(marks: list[Mark], scale: float, *, stalled: bool = False) -> Ending 
     found = crawling(marks)
     if found is not None:
         return found
-    found = next((f for f in (approach(marks, spread) for spread in SPREADS) if f is not None), None)
+    found = approach(marks)
     if found is None or stalled:
         return found
     near = marks[-1].sigma_min < NEAR * scale

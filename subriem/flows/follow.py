@@ -68,7 +68,8 @@ def follow(
         relations, a cost kappa |x - y|^2, no damping); else "s".
     method : {"DOP853"}
     rtol, atol : float
-        A step is accepted if the 2-norm of its error estimate is <= atol + rtol |theta|; atol defaults to rtol.
+        A step is accepted if the 2-norm of its error estimate is <= atol + rtol times the length of the path so far;
+        atol defaults to 0.
     t_eval : (m,) array_like, optional
         Times of the clock used at which the returned rows are wanted, instead of the accepted steps.
     events : Event or sequence of Event
@@ -126,7 +127,7 @@ def follow(
         check_map(flow.map, state.theta)
     runner = Run(flow, state, until, clock, rank, memory)
     options = Options(
-        rtol, rtol if atol is None else atol, project, on_rank_change == "stop", runner.integrands(quadratures)
+        rtol, 0.0 if atol is None else atol, project, on_rank_change == "stop", runner.integrands(quadratures)
     )
     meter_budget = budget if budget is not None else Budget()
     with progress_callback(progress, flow.kind.value) as tell, interruptible(cancel or CancelToken()) as token:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from subriem.flows.activations import Activation
 
 Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
 #: Rows of a tile of the Gram matrix: tile and factors stay in cache, and no second n x n array is made.
 TILE = 384
 
@@ -83,6 +84,16 @@ class Layout:
         views = self.views(v)
         weights = [view for name, view in views.items() if name[0] == "W"]
         return weights, [view for name, view in views.items() if name[0] == "b"]
+
+    @cached_property
+    def indices(self) -> tuple[list[Indices], list[Indices]]:
+        """Indices into theta of the entries of W_1 … W_L and b_1 … b_L, in their shapes."""
+        entries = {
+            name: np.arange(part.start, part.stop).reshape(shape)
+            for name, (part, shape) in self.places.items()
+        }
+        weights = [index for name, index in entries.items() if name[0] == "W"]
+        return weights, [index for name, index in entries.items() if name[0] == "b"]
 
     def name(self, index: int) -> str:
         """Return the name of an entry of theta, like "W1[0,2]" or "b1[0]"."""

@@ -27,6 +27,8 @@ LOCATED = 1e-8
 PROJECTIONS = 3
 #: Step size control: safety factor, smallest and largest change of the step.
 SAFETY, SHRINK, GROW = 0.9, 0.2, 6.0
+#: Accepted steps after a rejection during which prediction may not lengthen a step.
+CAREFUL = 10
 #: Largest step as a share of the predicted way to a singularity.
 CAUTION = 0.7
 #: Smallest step in units of the clock's roundoff.
@@ -48,6 +50,8 @@ class FlowState:
         Next step size; 0 lets the loop choose.
     last_step, last_size : float
         The last accepted step and its error norm, for the step size control.
+    careful : int
+        Accepted steps for which a rejection is remembered.
     integrals : dict of float
         Quadratures so far.
     theta_error : float
@@ -74,6 +78,7 @@ class FlowState:
     step: float = 0.0
     last_step: float = 0.0
     last_size: float = 1.0
+    careful: int = 0
     integrals: dict[str, float] = field(default_factory=dict)
     theta_error: float = 0.0
     sigma_scale: float = 0.0
@@ -96,7 +101,7 @@ class Options:
     Attributes
     ----------
     rtol, atol : float
-        A step is accepted if |error| <= atol + rtol |theta|, in the 2-norm of parameters.
+        A step is accepted if |error| <= atol + rtol * (length of the path to its end), in the 2-norm of parameters.
     project : bool
         One least-norm projection onto the output line after each accepted step.
     stop_on_rank_change : bool
@@ -163,7 +168,7 @@ class FlowLoop:
         self._keep(self.point, None)
         if state.step == 0.0 and horizon > state.clock:
             state.step = first_step(
-                self._velocity, state.clock, state.theta, self.point.velocity, horizon - state.clock, options.rtol, options.atol
+                self._velocity, state.clock, state.theta, self.point.velocity, horizon - state.clock, self._tolerance
             )
 
     # -- one step ----------------------------------------------------------------------------------------------
@@ -188,6 +193,7 @@ class FlowLoop:
                     return
                 attempted = np.inf
             state.rejected += 1
+            state.careful = CAREFUL if state.accepted else 0
             shrink = SAFETY * attempted ** (-1 / 8) if np.isfinite(attempted) else 0.25
             state.step = h * min(max(shrink, SHRINK), 0.9)
 
@@ -232,9 +238,12 @@ class FlowLoop:
         """Return |error| over the tolerance, which is never below the roundoff of the velocity over the step."""
         if not trial.finite or not np.isfinite(trial.y).all():
             return np.inf
-        size = max(float(np.linalg.norm(self.state.theta)), float(np.linalg.norm(trial.y)))
-        tolerance = self.options.atol + self.options.rtol * size + h * self.noise
-        return float(np.linalg.norm(trial.error)) / tolerance
+        return float(np.linalg.norm(trial.error)) / (self._tolerance(h) + h * self.noise)
+
+    def _tolerance(self, h: float) -> float:
+        """Return the admissible error of a step: relative to the length of the path to its end."""
+        length = self.state.integrals.get("length", 0.0) + h * self.point.speed
+        return self.options.atol + self.options.rtol * length
 
     def _overshoots(self, h: float, point: Point) -> bool:
         """Whether the step lost rank without having located where: it is then taken again, smaller."""
@@ -284,14 +293,18 @@ class FlowLoop:
         self._watch_rank(point)
 
     def _growth(self, h: float, size: float) -> float:
-        """Return the factor to the next step: elementary control, and Gustafsson's predictive control where it is smaller.
+        """Return the factor to the next step by Gustafsson's predictive control.
 
-        Before a singularity the error of equal relative steps grows from step to step; the second sees that.
+        Before a singularity the error of equal relative steps grows from step to step, after a transient it falls;
+        the ratio of the last two errors sees both. For some steps after a rejection it may only shorten the step:
+        where stability limits the steps, the errors say nothing about the next one.
         """
         growth = SAFETY * size ** (-1 / 8)
         state = self.state
         if state.last_step > 0:
-            growth = min(growth, SAFETY * (h / state.last_step) * (state.last_size / size) ** (1 / 8) * size ** (-1 / 8))
+            predicted = growth * (h / state.last_step) * (state.last_size / size) ** (1 / 8)
+            growth = min(growth, predicted) if state.careful else predicted
+        state.careful = max(state.careful - 1, 0)
         return min(max(growth, SHRINK), GROW)
 
     def _project(self, raw: Point) -> tuple[Point, float]:

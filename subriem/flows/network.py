@@ -344,8 +344,8 @@ def network(
 
     Notes
     -----
-    The data and the network are those of :cite:`chen2023`; the structured Gram matrix is derived in
-    :meth:`subriem.flows.layers.Pass.gram`.
+    x[theta] is the map of T. Chen, arXiv:2311.15487; each layer of its D is a Khatri-Rao product, which gives
+    the Gram matrix without D.
 
     Examples
     --------

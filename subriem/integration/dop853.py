@@ -20,6 +20,8 @@ RightHandSide = Callable[[float, Array], Array]
 
 ORDER = 8
 STAGES = 12
+#: Constant of the starting step.
+FIRST = 2.5
 
 
 @cache
@@ -179,25 +181,33 @@ class HermiteStep:
         return 0
 
 
-def first_step(field: RightHandSide, t: float, y: Array, f: Array, span: float, rtol: float, atol: float) -> float:
-    """Return a starting step size (Hairer, Norsett, Wanner, II.4); one call of the field.
+def first_step(
+    field: RightHandSide, t: float, y: Array, f: Array, span: float, tolerance: Callable[[float], float]
+) -> float:
+    """Return a starting step size; one call of the field.
+
+    The field turns by its own size within tau = |f|/|f'|, so that a step h makes an error of about
+    |f| tau (h/(c tau))^8, and h = c tau (tolerance/(|f| tau))^(1/8). The constant was measured on tanh networks; it
+    varies there by 30 %.
 
     Parameters
     ----------
     span : float
         Largest admissible step.
-    rtol, atol : float
-        Of the norm |error| <= atol + rtol |y|.
+    tolerance : callable
+        Step size -> admissible error in the 2-norm.
     """
-    scale = atol + rtol * float(np.linalg.norm(y))
-    d0, d1 = float(np.linalg.norm(y)) / scale, float(np.linalg.norm(f)) / scale
-    if d1 == 0.0:
+    speed = float(np.linalg.norm(f))
+    if speed == 0.0:
         return span
-    h0 = min(0.01 * d0 / d1 if d0 >= 1e-5 else 1e-6 / max(d1, 1e-300), span)
-    shifted = field(t + h0, y + h0 * f)
-    d2 = float(np.linalg.norm(shifted - f)) / scale / h0
-    if not np.isfinite(d2):
-        return 0.01 * h0
-    largest = max(d1, d2)
-    h1 = max(1e-6, 1e-3 * h0) if largest <= 1e-15 else (0.01 / largest) ** (1 / ORDER)
-    return min(100 * h0, h1, span)
+    probe = min(1e-4 * (1.0 + float(np.linalg.norm(y))) / speed, span)
+    turning = float(np.linalg.norm(field(t + probe, y + probe * f) - f)) / probe
+    if not np.isfinite(turning):
+        return 0.01 * probe
+    tau = min(speed / turning, 1e150) if turning > 0 else np.inf
+    if not tau < 10 * span:
+        return span
+    h = tau
+    for _ in range(4):  # the tolerance depends weakly on h
+        h = FIRST * tau * (tolerance(h) / (speed * tau)) ** (1 / ORDER)
+    return min(h, span)
