@@ -8,7 +8,7 @@ import logging
 
 from subriem import flows
 from subriem.core.budget import Budget, CancelToken
-from subriem.core.casadi_map import casadi_map as map  # noqa: A004 - the field's word, used as sr.map
+from subriem.core.casadi_map import casadi_map as map
 from subriem.core.dependence import Dependence, dependent_rows
 from subriem.core.errors import (
     EquilibriumError,

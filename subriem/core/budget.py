@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from numbers import Real
 from types import FrameType
 from typing import Any
 
@@ -48,8 +49,10 @@ class Budget:
     def __post_init__(self) -> None:
         for name in ("steps", "evaluations", "seconds"):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0):
-                raise ProblemError(f"Budget: {name} is not a number >= 0", repr(value), "a limit >= 0 or None", f"{name}=1000")
+            if value is not None and (isinstance(value, bool) or not isinstance(value, Real) or not value >= 0):
+                raise ProblemError(
+                    f"Budget: {name} is not a number >= 0", repr(value), "a limit >= 0 or None", f"{name}=1000"
+                )
 
     def exceeded(self, *, steps: int, evaluations: int, seconds: float) -> str:
         """Return which limit is exceeded, as "name: spent of limit", or an empty string."""
@@ -75,7 +78,7 @@ class CancelToken:
 
     def cancel(self, reason: str = "cancelled") -> None:
         """Ask the run to stop; the first reason is kept."""
-        self.reason = self.reason or reason
+        self.reason = self.reason or reason or "cancelled"
 
 
 @contextmanager
@@ -122,7 +125,7 @@ class Meter:
     def tell(self, fraction: float, text: str) -> None:
         """Report progress."""
         if self.progress is not None:
-            self.progress(min(max(fraction, 0.0), 1.0), text)
+            self.progress(min(max(fraction, 0.0), 1.0) if fraction == fraction else 0.0, text)
 
 
 @contextmanager
@@ -134,11 +137,13 @@ def progress_callback(progress: Progress | bool | None, label: str) -> Iterator[
         with optional_import("tqdm", "progress").tqdm(total=100, desc=label, unit="%", leave=False) as bar:
 
             def tell(fraction: float, text: str) -> None:
-                bar.n = round(100 * fraction, 1)
-                bar.set_postfix_str(text)
+                bar.set_postfix_str(text, refresh=False)
+                bar.update(round(100 * fraction, 1) - bar.n)  # drawn at most every 0.1 s
 
             yield tell
     elif callable(progress):
         yield progress
     else:
-        raise ProblemError("progress is neither a callable nor a bool", repr(progress), "progress=True or a function", "None")
+        raise ProblemError(
+            "progress is neither a callable nor a bool", repr(progress), "progress=True or a function", "None"
+        )

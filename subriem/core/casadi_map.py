@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import casadi as ca
@@ -29,21 +30,37 @@ class BufferedFunction:
 
     def _connect(self) -> None:
         function = self.function
+        self._lock = Lock()  # the buffers are shared: without it two threads get each other's numbers
         self._buffer, self._evaluate = function.buffer()
         self._inputs = [np.zeros(function.numel_in(i)) for i in range(function.n_in())]
         self._outputs = [np.zeros(function.numel_out(i)) for i in range(function.n_out())]
+        # CasADi's stub wants a third argument, which the run time refuses
         for i, array in enumerate(self._inputs):
-            self._buffer.set_arg(i, memoryview(array))
+            self._buffer.set_arg(i, array.data)  # pyright: ignore[reportCallIssue]
         for i, array in enumerate(self._outputs):
-            self._buffer.set_res(i, memoryview(array))
+            self._buffer.set_res(i, array.data)  # pyright: ignore[reportCallIssue]
 
     def __call__(self, *arguments: Array) -> Array:
-        """Return the first output as a new (rows,) or (rows, columns) array."""
-        for slot, argument in zip(self._inputs, arguments, strict=True):
-            slot[:] = argument
-        self._evaluate()
+        """Return the first output as a new (rows,) or (rows, columns) array.
+
+        Raises
+        ------
+        ProblemError
+            If an argument has the wrong number of entries.
+        """
+        with self._lock:
+            for i, (slot, argument) in enumerate(zip(self._inputs, arguments, strict=True)):
+                if np.size(argument) != slot.size:  # NumPy would repeat a single entry
+                    raise ProblemError(
+                        f"map: the argument {self.function.name_in(i)} of {self.function.name()} has the wrong length",
+                        f"shape {np.shape(argument)}",
+                        f"shape ({slot.size},)",
+                        "check which map this theta belongs to",
+                    )
+                slot[:] = argument
+            self._evaluate()
+            out = self._outputs[0].copy()
         rows, columns = self.function.size1_out(0), self.function.size2_out(0)
-        out = self._outputs[0].copy()
         return out if columns == 1 else out.reshape((rows, columns), order="F")
 
     def __getstate__(self) -> ca.Function:
@@ -171,8 +188,10 @@ def casadi_map(first: Callable[[ca.SX], Any] | ca.SX, second: int | ca.SX) -> Ca
     """
     if isinstance(first, ca.SX):
         theta, x = first, second
-        if not theta.is_valid_input() or theta.shape[1] != 1:
-            raise ProblemError("map: theta is not a column of symbols", str(first), "SX.sym('theta', K)", "map(fn, n_in)")
+        if not theta.is_valid_input() or theta.shape[1] != 1 or theta.numel() == 0:
+            raise ProblemError(
+                "map: theta is not a column of symbols", str(first), "SX.sym('theta', K)", "map(fn, n_in)"
+            )
     elif callable(first):
         theta = ca.SX.sym("theta", positive_integer(second, "n_in"))
         x = first(theta)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import lapack
+from scipy.linalg import lapack, qr
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
+from subriem.core.errors import ProblemError
 from subriem.core.jacobian import CompressedJacobian, Jacobian
 from subriem.core.lift import DEFAULT_RANK, DENSE_BYTES
 from subriem.core.protocols import Array
-from subriem.core.rank import GRAM_RESOLUTION, RankDecision, RankPolicy
+from subriem.core.rank import EPS, GRAM_RESOLUTION, RankDecision, RankPolicy
 
 #: Entries of the left-null projector of the normalised rows above this belong to a group of dependent rows.
 PROJECTOR_TOLERANCE = 1e-6
@@ -58,9 +59,7 @@ class Dependence:
         return float(np.linalg.norm(lost) / max(float(np.linalg.norm(kept)), 1e-300))
 
 
-def dependent_rows(
-    jacobian: Jacobian, rank: RankPolicy = DEFAULT_RANK, *, memory: float = DENSE_BYTES
-) -> Dependence:
+def dependent_rows(jacobian: Jacobian, rank: RankPolicy = DEFAULT_RANK, *, memory: float = DENSE_BYTES) -> Dependence:
     """Find the groups of dependent rows of D, for K >= n.
 
     Parameters
@@ -76,6 +75,11 @@ def dependent_rows(
     -------
     Dependence
 
+    Raises
+    ------
+    ProblemError
+        If D is not finite.
+
     Notes
     -----
     The left null vectors of the scaled rows D_i/|D_i| give the projector N N^T; its blocks are the groups. It is
@@ -85,22 +89,36 @@ def dependent_rows(
     if 8.0 * n * k <= memory:
         entries = jacobian.dense()
         norms = np.linalg.norm(entries, axis=1)
-        safe = np.where(norms > 0, norms, 1.0)
+        safe = _safe(norms)
         # D^T = Q R: R has the singular values of D and R^T its left singular vectors
         triangle = np.triu(lapack.dgeqrf(np.asfortranarray((entries / safe[:, None]).T))[0][:n])
         left, sigma, _ = np.linalg.svd(triangle.T)
-        policy = rank
+        policy, resolution = rank, EPS
     else:
         gram = jacobian.gram()
         norms = np.sqrt(gram.diagonal())
-        safe = np.where(norms > 0, norms, 1.0)
+        safe = _safe(norms)
         values, left = np.linalg.eigh(gram / np.outer(safe, safe))
         sigma, left = np.sqrt(np.maximum(values[::-1], 0.0)), left[:, ::-1]
-        policy = RankPolicy(max(rank.rtol, GRAM_RESOLUTION), rank.atol, rank.min_gap, rank.on_ambiguous)
-    decision = policy.decide(sigma)
+        floor = max(rank.floor(float(sigma[0])), GRAM_RESOLUTION * float(sigma[0]))
+        policy, resolution = replace(rank, atol=floor or None), GRAM_RESOLUTION
+    decision = policy.decide(sigma, resolution=resolution)
     kernel = left[:, decision.rank :]
     groups = _blocks(kernel @ kernel.T)
     return _from_kernel(kernel, safe, groups, decision)
+
+
+def _safe(norms: Array) -> Array:
+    """Return the row norms with 1 for 0, so that they can divide."""
+    if not np.isfinite(norms).all():
+        row = int(np.argmin(np.isfinite(norms)))
+        raise ProblemError(
+            "the dependent rows of D cannot be found",
+            f"|D_{row}| = {norms[row]}",
+            "finite rows",
+            "look for NaN or overflow in the Jacobian",
+        )
+    return np.where(norms > 0, norms, 1.0)
 
 
 def _blocks(projector: Array) -> tuple[tuple[int, ...], ...]:
@@ -132,7 +150,10 @@ def _from_kernel(
         # relations of the scaled rows, then of D itself, orthonormal; scaled by the group's norm against overflow
         scale = norms[members] / norms[members].max()
         relations = _range_of_projector(kernel[members] @ kernel[members].T)
-        frame = np.linalg.qr(relations / scale[:, None], mode="complete")[0]
+        # rows by decreasing size and columns pivoted: then QR is accurate row by row, however different the scales
+        order = np.argsort(scale)
+        frame = np.empty((members.size, members.size))
+        frame[order] = qr((relations / scale[:, None])[order], pivoting=True)[0]
         count = relations.shape[1]
         null = np.zeros((n, count))
         null[members] = frame[:, :count]

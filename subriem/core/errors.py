@@ -35,10 +35,7 @@ class SubriemError(Exception):
         self.what, self.got, self.expected, self.try_ = what, got, expected, try_
 
     def __str__(self) -> str:
-        return (
-            f"What      {self.what}\nGot       {self.got}\n"
-            f"Expected  {self.expected}\nTry       {self.try_}"
-        )
+        return f"What      {self.what}\nGot       {self.got}\nExpected  {self.expected}\nTry       {self.try_}"
 
 
 class ProblemError(SubriemError, ValueError):
@@ -66,9 +63,7 @@ class SolveError(SubriemError, RuntimeError):
         The partial result.
     """
 
-    def __init__(
-        self, what: str, got: str = "", expected: str = "", try_: str = "", solution: Any = None
-    ) -> None:
+    def __init__(self, what: str, got: str = "", expected: str = "", try_: str = "", solution: Any = None) -> None:
         super().__init__(what, got, expected, try_)
         self.args = (what, got, expected, try_, solution)
         self.solution = solution

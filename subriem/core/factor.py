@@ -19,6 +19,10 @@ from subriem.core.rank import EPS, GRAM_RESOLUTION, RankDecision, RankPolicy
 
 #: Estimated cond D above which a Gram is not trusted (its own condition number is the square).
 GRAM_COND_LIMIT = 1e6
+#: Relative residual after refinement above which a Gram's solution is not used.
+GRAM_RESIDUAL = 1e-9
+#: Traces of a Gram between which products of its entries neither underflow nor overflow.
+GRAM_RANGE = (1e-200, 1e200)
 #: Sizes up to which the extreme singular values are taken from a full SVD of the triangular factor.
 SMALL = 48
 
@@ -70,8 +74,9 @@ class GramCholesky(Factorization):
 
     def __init__(self, jacobian: Jacobian, damping: float = 0.0) -> None:
         super().__init__(jacobian, damping)
-        gram = jacobian.gram()
-        self.trace = float(gram.diagonal().sum())
+        with np.errstate(over="ignore", invalid="ignore"):  # then the trace is not finite
+            gram = jacobian.gram()
+            self.trace = float(gram.diagonal().sum())
         if damping:
             gram.flat[:: gram.shape[0] + 1] += damping
         # the strict upper triangle keeps entries of the Gram: only routines that read the lower one are used
@@ -84,9 +89,12 @@ class GramCholesky(Factorization):
         self.residual = 0.0
 
     def _apply_inverse(self, w: Array) -> Array:
+        if self.failed:
+            return np.full_like(w, np.nan)
         return lapack.dpotrs(self.factor, w, lower=1)[0]
 
     def solve(self, w: Array) -> tuple[Array, Array, Array]:
+        """Return v, multiplier and image, after up to 3 refinements with products by D."""
         size = float(np.linalg.norm(w))
         multiplier = self._apply_inverse(w)
         v = self.jacobian.vjp(multiplier)
@@ -104,16 +112,18 @@ class GramCholesky(Factorization):
         return v, multiplier, image
 
     def extremes(self) -> Extremes:
+        """Return sigma_min = |D^T u| by inverse iteration, and sigma_max from below by the power method."""
         n = self.jacobian.shape[0]
         _, left = _inverse_iteration(self._apply_inverse, n)
         # |D^T u| does not square the roundoff, once the left vector u is known
         image = self.jacobian.vjp(left)
         sigma_min = float(np.linalg.norm(image))
-        top = _power_iteration(
-            lambda b: blas.dtrmv(self.factor, blas.dtrmv(self.factor, b, lower=1, trans=1), lower=1), n
-        )
-        largest = float(np.sqrt(max(top - self.damping, 0.0)))
-        return Extremes(largest, sigma_min, left, image / max(sigma_min, 1e-300))
+        top = _power_iteration(self._apply_undamped, n)
+        return Extremes(float(np.sqrt(top)), sigma_min, left, image / max(sigma_min, 1e-300))
+
+    def _apply_undamped(self, b: Array) -> Array:
+        product = blas.dtrmv(self.factor, blas.dtrmv(self.factor, b, lower=1, trans=1), lower=1)
+        return product - self.damping * b
 
 
 class QRFactor(Factorization):
@@ -138,10 +148,12 @@ class QRFactor(Factorization):
         self._work = max(int(work[0]), columns)
         pivots = np.abs(self.triangle.diagonal())
         self.singular = bool(info != 0 or not np.isfinite(pivots).all() or pivots.min() == 0.0)
-        #: An upper bound of 1/cond of the triangle.
-        self.pivot_ratio = float(pivots.min() / pivots.max()) if not self.singular else 0.0
+        #: Smallest and largest pivot; sigma_min is at most the one, sigma_max at least the other.
+        self.pivots = (float(pivots.min()), float(pivots.max())) if not self.singular else (0.0, 0.0)
 
     def _solve_triangle(self, b: Array, transposed: bool) -> Array:
+        if self.singular:
+            return np.full_like(b, np.nan)
         return lapack.dtrtrs(self.triangle, b, lower=0, trans=int(transposed))[0]
 
     def _apply_q(self, b: Array, transposed: bool) -> Array:
@@ -149,6 +161,7 @@ class QRFactor(Factorization):
         return lapack.dormqr(b"L", trans, self._reflectors, self._tau, b[:, None], self._work)[0][:, 0]
 
     def solve(self, w: Array) -> tuple[Array, Array, Array]:
+        """Return v, multiplier and image; NaN if a pivot is zero."""
         extended = np.zeros(self._reflectors.shape[0])
         if self.wide:
             # [D^T; sqrt(mu) 1] = Q R, so D D^T + mu = R^T R and v = D^T lam with R^T R lam = w
@@ -167,28 +180,35 @@ class QRFactor(Factorization):
         return v, self._apply_q(extended, transposed=False)[: self._rows], image
 
     def extremes(self) -> Extremes:
+        """Return them from an SVD of the triangle, or by iterations with it if it is larger than `SMALL`."""
         size = self._columns
         if size <= SMALL:
             u, sigma, vt = np.linalg.svd(self.triangle)
-            top, value, inner, outer = sigma[0], sigma[-1], vt[-1], u[:, -1]
+            inner, outer, smallest = vt[-1], u[:, -1], float(sigma[-1])
+            top = np.sqrt(max(float(sigma[0]) ** 2 - self.damping, 0.0)) if self.damping else sigma[0]
         else:
             # R^T R has the squared singular values; the triangular solves do not square the roundoff
-            inverse, inner = _inverse_iteration(
+            _, inner = _inverse_iteration(
                 lambda b: self._solve_triangle(self._solve_triangle(b, transposed=True), transposed=False), size
             )
-            value = 1.0 / np.sqrt(inverse)
             outer = self.triangle @ inner
-            value = float(np.linalg.norm(outer)) or value
-            outer = outer / value
-            top = np.sqrt(_power_iteration(lambda b: self.triangle.T @ (self.triangle @ b), size))
-        damp = self.damping
-        smallest = float(np.sqrt(max(value**2 - damp, 0.0)))
-        largest = float(np.sqrt(max(top**2 - damp, 0.0)))
-        extended = np.zeros(self._reflectors.shape[0])
-        extended[:size] = outer
-        long = self._apply_q(extended, transposed=False)[: self._rows]
+            smallest = float(np.linalg.norm(outer))
+            outer = outer / max(smallest, 1e-300)
+            top = np.sqrt(_power_iteration(self._apply_undamped, size))
+        if self.damping:
+            # the triangle holds sqrt(sigma^2 + mu): sigma_min itself is the length of D^T u, or of D v
+            image = self.jacobian.vjp(inner) if self.wide else self.jacobian.jvp(inner)
+            smallest = float(np.linalg.norm(image))
+            long = image / max(smallest, 1e-300)
+        else:
+            extended = np.zeros(self._reflectors.shape[0])
+            extended[:size] = outer
+            long = self._apply_q(extended, transposed=False)
         left, right = (inner, long) if self.wide else (long, inner)
-        return Extremes(largest, smallest, left, right)
+        return Extremes(float(top), smallest, left, right)
+
+    def _apply_undamped(self, b: Array) -> Array:
+        return self.triangle.T @ (self.triangle @ b) - self.damping * b
 
 
 class SVDFactor(Factorization):
@@ -205,25 +225,35 @@ class SVDFactor(Factorization):
         fixed_rank: int | None = None,
     ) -> None:
         super().__init__(jacobian, damping)
-        self._left, self.sigma, self._right = np.linalg.svd(jacobian.dense(), full_matrices=False)
+        entries = jacobian.dense()
+        if not np.isfinite(entries).all():  # a lift is then NaN, which rejects the step of an integrator
+            self._left, self._right = np.full((entries.shape[0], 1), np.nan), np.full((1, entries.shape[1]), np.nan)
+            self.sigma, self.rank = np.full(1, np.nan), 1
+            return
+        self._left, self.sigma, self._right = np.linalg.svd(entries, full_matrices=False)
         self.decision = policy.decide(self.sigma, scale)
         self.rank = self.decision.rank if fixed_rank is None else fixed_rank
 
     def solve(self, w: Array) -> tuple[Array, Array, Array]:
+        """Return v, multiplier and image; without damping on the kept singular values only."""
         kept = slice(None) if self.damping else slice(self.rank)
         sigma = self.sigma[kept]
         left, right = self._left[:, kept], self._right[kept]
-        square = sigma**2 + self.damping if self.damping else sigma**2
         coefficients = left.T @ w
-        if self.damping:
+        if not self.damping:
+            scaled = coefficients / sigma
+            v = right.T @ scaled
+            return v, left @ (scaled / sigma), self.jacobian.jvp(v)
+        damped = coefficients / (sigma**2 + self.damping)
+        multiplier = left @ damped
+        if left.shape[0] > left.shape[1]:
             # outside the range of D the damped multiplier is w/mu
-            multiplier = left @ (coefficients / square) + (w - left @ coefficients) / self.damping
-        else:
-            multiplier = left @ (coefficients / square)
-        v = right.T @ (coefficients * sigma / square)
+            multiplier += (w - left @ coefficients) / self.damping
+        v = right.T @ (damped * sigma)
         return v, multiplier, self.jacobian.jvp(v)
 
     def extremes(self) -> Extremes:
+        """Return sigma_max and the smallest kept singular value with its vectors."""
         last = max(self.rank - 1, 0)
         return Extremes(float(self.sigma[0]), float(self.sigma[last]), self._left[:, last], self._right[last])
 
@@ -240,6 +270,8 @@ def gram_trusted(factor: GramCholesky, damping: float) -> tuple[bool, str]:
     """Return whether the pivots allow a Gram factorization to be used, and why not."""
     if factor.failed:
         return False, "Cholesky of the Gram failed"
+    if not GRAM_RANGE[0] < factor.trace < GRAM_RANGE[1]:
+        return False, f"the Gram's trace {factor.trace:.0e} is near underflow or overflow"
     if not damping and factor.pivot_cond > GRAM_COND_LIMIT:
         return False, f"Gram pivots give cond D >= {factor.pivot_cond:.1e} > {GRAM_COND_LIMIT:.0e}"
     if damping and np.sqrt(damping / max(factor.trace, 1e-300)) < GRAM_RESOLUTION:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from subriem.core.dependence import Dependence
+from subriem.core.errors import ProblemError
 from subriem.core.factor import Factorization, SVDFactor
 from subriem.core.jacobian import Jacobian, MapJacobian
 from subriem.core.lift import DEFAULT_RANK, DENSE_BYTES, factorize
@@ -89,36 +90,47 @@ def gauss_newton(
     Notes
     -----
     A step that does not lower the residual is halved up to 8 times; then the iteration ends, not converged. So a
-    nearly singular D cannot throw theta away.
+    nearly singular D cannot throw theta away. Beside an unreachable residual R the decrease of a step below
+    sqrt(eps) R is lost in roundoff: there a step counts if |D D^+ r| has halved.
+
+    Raises
+    ------
+    ProblemError
+        If `fixed_rank` is not in 0 … min(n, K).
     """
+    if fixed_rank is not None and not 0 <= fixed_rank <= min(source.n_out, source.n_in):
+        raise ProblemError(
+            "gauss_newton: there is no such rank", repr(fixed_rank), "0 <= fixed_rank <= min(n, K)", "fixed_rank=None"
+        )
     x = source.value(theta)
     rest = target - x
     residuals = [_size(rest, dependence)]
     evaluations, reachable, converged = 0, np.inf, False
     frozen = fixed_rank
-    for _ in range(steps):
+    for count in range(steps + 1):  # the end is judged too
         jacobian = _jacobian(source, theta, dependence)
         factor = _factor(jacobian, rank, frozen, memory)
         frozen = frozen if frozen is not None else _rank_of(factor)
         right = dependence.basis.T @ rest if dependence is not None and dependence.nullity else rest
         step, _, image = factor.solve(right)
-        reachable = float(np.linalg.norm(image))
+        previous, reachable = reachable, float(np.linalg.norm(image))
         roundoff = EPS * float(np.linalg.norm(x) + np.linalg.norm(target))
         if not np.isfinite(reachable):
             break
         if reachable <= max(roundoff, tolerance):
             converged = True
             break
-        accepted = False
+        if count == steps:
+            break
+        blind = reachable <= 2 * np.sqrt(EPS) * residuals[-1] and reachable <= previous / 2
         for halving in range(_HALVINGS):
             trial = theta + 0.5**halving * step
             x_trial = source.value(trial)
             evaluations += 1
             size = _size(target - x_trial, dependence)
-            if size < residuals[-1]:
-                accepted = True
+            if size < residuals[-1] or (blind and size <= residuals[-1] * (1 + 16 * EPS)):
                 break
-        if not accepted:
+        else:
             converged = reachable <= ROUNDOFFS * roundoff
             break
         theta, x, rest = trial, x_trial, target - x_trial

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Protocol, cast
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
@@ -11,6 +12,14 @@ from scipy.sparse import csr_array
 from subriem.core.errors import ProblemError
 from subriem.core.protocols import Array, Map
 from subriem.core.validate import real_array
+
+
+class GramMap(Protocol):
+    """What the capability "gram" of a map means."""
+
+    def gram(self, theta: Array, /) -> Array:
+        """Return D D^T, shape (n, n), as a new array: the caller overwrites it."""
+        ...
 
 
 class Jacobian(ABC):
@@ -37,7 +46,7 @@ class Jacobian(ABC):
 
     @property
     def structured(self) -> bool:
-        """Whether `gram` does not form D."""
+        """Whether `gram` need not form D."""
         return False
 
 
@@ -49,13 +58,21 @@ class ArrayJacobian(Jacobian):
         self.shape = (entries.shape[0], entries.shape[1])
 
     def jvp(self, v: Array) -> Array:
+        """Return D v."""
         return self.entries @ v
 
     def vjp(self, w: Array) -> Array:
+        """Return D^T w."""
         return self.entries.T @ w
 
     def dense(self) -> Array:
+        """Return D, not copied."""
         return self.entries
+
+    @property
+    def structured(self) -> bool:
+        """True: D is there already."""
+        return True
 
 
 class MapJacobian(Jacobian):
@@ -67,21 +84,28 @@ class MapJacobian(Jacobian):
         self._entries: Array | None = None
 
     def jvp(self, v: Array) -> Array:
+        """Return D v, by the map's own jvp as long as D was not formed."""
         return self.source.jvp(self.theta, v) if self._entries is None else self._entries @ v
 
     def vjp(self, w: Array) -> Array:
+        """Return D^T w, by the map's own vjp as long as D was not formed."""
         return self.source.vjp(self.theta, w) if self._entries is None else self._entries.T @ w
 
     def dense(self) -> Array:
+        """Return D, formed once."""
         if self._entries is None:
             self._entries = self.source.jacobian(self.theta)
         return self._entries
 
     def gram(self) -> Array:
-        return self.source.gram(self.theta) if self.structured else super().gram()  # type: ignore[attr-defined]
+        """Return D D^T, by the map's own gram if it has one."""
+        if not self.structured:
+            return super().gram()
+        return cast("GramMap", self.source).gram(self.theta)
 
     @property
     def structured(self) -> bool:
+        """Whether the map has a gram."""
         return "gram" in self.source.capabilities
 
 
@@ -96,20 +120,25 @@ class CompressedJacobian(Jacobian):
         self.shape = (basis.shape[1], inner.shape[1])
 
     def jvp(self, v: Array) -> Array:
+        """Return S^T D v."""
         return self.basis.T @ self.inner.jvp(v)
 
     def vjp(self, w: Array) -> Array:
+        """Return D^T S w."""
         return self.inner.vjp(self.basis @ w)
 
     def dense(self) -> Array:
+        """Return S^T D."""
         return np.ascontiguousarray(self.basis.T @ self.inner.dense())
 
     def gram(self) -> Array:
+        """Return S^T D D^T S."""
         half = self.basis.T @ self.inner.gram()
         return np.ascontiguousarray(self.basis.T @ half.T)
 
     @property
     def structured(self) -> bool:
+        """Whether the uncompressed one is."""
         return self.inner.structured
 
 
@@ -123,21 +152,31 @@ class MetricJacobian(Jacobian):
         metric = real_array(metric, "metric")
         if metric.shape not in ((size,), (size, size)):
             raise ProblemError(
-                "metric does not fit the parameters", f"shape {metric.shape}", f"({size},) or ({size}, {size})", "check K"
+                "metric does not fit the parameters",
+                f"shape {metric.shape}",
+                f"({size},) or ({size}, {size})",
+                "check K",
             )
-        positive = (metric > 0).all() if metric.ndim == 1 else np.allclose(metric, metric.T, rtol=1e-10)
+        if metric.ndim == 1:
+            if not (metric > 0).all():
+                raise self._refusal(f"a diagonal entry is {metric.min():.3g}")
+            self.factor = np.sqrt(metric)
+            return
+        skew = float(np.abs(metric - metric.T).max())
+        if skew > 1e-10 * float(np.abs(metric).max()):
+            raise self._refusal(f"not symmetric: |M - M^T| = {skew:.1e}")
         try:
-            factor = np.sqrt(metric) if metric.ndim == 1 and positive else cholesky(metric, lower=True)
-        except (np.linalg.LinAlgError, ValueError) as error:
+            self.factor = cholesky(metric, lower=True)
+        except np.linalg.LinAlgError as error:
             raise self._refusal(str(error)) from error
-        if not positive:
-            raise self._refusal("not symmetric, or an entry of the diagonal is not positive")
-        self.factor = factor
 
     @staticmethod
     def _refusal(got: str) -> ProblemError:
         return ProblemError(
-            "metric is not an inner product", got, "a symmetric positive definite matrix, or its diagonal", "check the metric"
+            "metric is not an inner product",
+            got,
+            "a symmetric positive definite matrix, or its diagonal",
+            "check the metric",
         )
 
     def pull(self, u: Array) -> Array:
@@ -147,16 +186,20 @@ class MetricJacobian(Jacobian):
         return solve_triangular(self.factor, u, lower=True, trans="T", check_finite=False)
 
     def jvp(self, v: Array) -> Array:
+        """Return D L^{-T} v."""
         return self.inner.jvp(self.pull(v))
 
     def vjp(self, w: Array) -> Array:
+        """Return L^{-1} D^T w."""
         lowered = self.inner.vjp(w)
         if self.factor.ndim == 1:
             return lowered / self.factor
         return solve_triangular(self.factor, lowered, lower=True, check_finite=False)
 
     def dense(self) -> Array:
+        """Return D L^{-T}."""
         entries = self.inner.dense()
         if self.factor.ndim == 1:
             return entries / self.factor
-        return np.ascontiguousarray(solve_triangular(self.factor, entries.T, lower=True, check_finite=False).T)
+        lowered = solve_triangular(self.factor, entries.T, lower=True, check_finite=False)
+        return np.ascontiguousarray(lowered.T)

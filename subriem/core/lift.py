@@ -14,6 +14,7 @@ import numpy as np
 from subriem.core.errors import ProblemError, RankError
 from subriem.core.factor import (
     GRAM_COND_LIMIT,
+    GRAM_RESIDUAL,
     Factorization,
     GramCholesky,
     QRFactor,
@@ -45,7 +46,7 @@ class Lift:
     image : (n,) ndarray
         D v.
     rank : int or None
-        The decided rank; None where no decision was asked for.
+        The decided rank; None where a forced backend, or damping without memory for an SVD, left it undecided.
     cond : float
         sigma_max / sigma_rank.
     residual : float
@@ -56,6 +57,13 @@ class Lift:
         Why this backend was taken.
     decision : RankDecision or None
         The record of the rank decision.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = lift(np.array([[3.0, 4.0]]), [5.0])
+    >>> np.round(found.v, 12), found.backend, found.reason
+    (array([0.6, 0.8]), 'gram-cholesky', 'first choice')
     """
 
     v: Array
@@ -102,28 +110,32 @@ def factorize(
     Raises
     ------
     RankError
-        If the Gram is not trusted and D does not fit `memory`.
+        If D would have to be formed and does not fit `memory`: the Gram is not trusted, or needs D itself.
     """
     n, k = jacobian.shape
     fits = 8.0 * n * k <= memory
     reasons: list[str] = []
+    if certify and damping and not fits:
+        certify = False
+        reasons.append("rank not decided, D exceeds the memory")
     first = _ORDER.index(start) if start != "auto" else 0
     if first == 0 and k < n:
         reasons.append("K < n")
         first = 1
     for backend in _ORDER[first:]:
-        if backend != "gram-cholesky" and not fits:
+        if not fits and (backend != "gram-cholesky" or not jacobian.structured):
             raise RankError(
                 "the rank of D cannot be decided within the memory budget",
-                f"{'; '.join(reasons)}; explicit D needs {8.0 * n * k:.1e} bytes",
+                "; ".join([*reasons, f"explicit D needs {8.0 * n * k:.1e} bytes"]),
                 f"cond D below {GRAM_COND_LIMIT:.0e}, or D within {memory:.1e} bytes",
                 "a larger memory, damping, or fewer outputs",
             )
         factor, refusal = _attempt(backend, jacobian, rank, damping, scale, certify)
-        if not refusal or only:
-            factor.reason = "; ".join(reasons) or "first choice"
+        if refusal:
+            reasons.append(refusal)
+        if only or not refusal:
+            factor.reason = "; ".join(["asked for"] * only + reasons) or "first choice"
             return factor
-        reasons.append(refusal)
     raise AssertionError("the SVD is never refused")
 
 
@@ -145,8 +157,9 @@ def _attempt(
         factor = QRFactor(jacobian, damping)
         if factor.singular:
             return factor, "QR met a zero pivot"
-        if not certify and not damping and factor.pivot_ratio < 3 * rank.rtol:
-            return factor, f"QR pivots fall to {factor.pivot_ratio:.1e} of the largest"
+        smallest, largest = factor.pivots
+        if not certify and not damping and smallest < 3 * rank.floor(largest, scale):
+            return factor, f"the QR pivots fall from {largest:.1e} to {smallest:.1e}"
     if not certify:
         return factor, ""
     if damping:
@@ -227,7 +240,8 @@ def lift(
     ProblemError
         On arrays that do not fit, NaN, negative damping, an unknown backend, or a metric that is none.
     RankError
-        If the rank is ambiguous and the policy says "raise", or D does not fit `memory`.
+        If the rank is ambiguous and the policy says "raise", D does not fit `memory`, a forced backend meets a
+        singular factor, or the Jacobian of a map is not finite.
 
     Notes
     -----
@@ -246,19 +260,29 @@ def lift(
     if not (isinstance(damping, int | float) and np.isfinite(damping) and damping >= 0):
         raise ProblemError("lift: damping is not a number >= 0", repr(damping), "mu >= 0", "damping=0.0")
     if backend not in ("auto", *_ORDER):
-        raise ProblemError("lift: unknown backend", repr(backend), f"one of {('auto', *_ORDER)}", "backend='auto'")
+        known = f"one of {('auto', *_ORDER)}"
+        raise ProblemError("lift: unknown backend", repr(backend), known, "backend='auto'")
     if backend == "gram-cholesky" and k < n:
         raise ProblemError(
             "lift: the Gram D D^T is singular for K < n", f"K = {k}, n = {n}", "K >= n", "backend='auto'"
         )
     measured = MetricJacobian(jacobian, metric) if metric is not None else jacobian
-    factor = factorize(measured, rank, damping=float(damping), start=backend, only=backend != "auto", memory=memory)
+    only = backend != "auto"
+    factor = factorize(measured, rank, damping=float(damping), start=backend, only=only, memory=memory)
     if factor.decision is not None and not damping:
         rank.report(factor.decision, "in lift")
     result = solve_lift(factor, w)
+    if backend == "auto" and isinstance(factor, GramCholesky) and not factor.residual <= GRAM_RESIDUAL:
+        why = f"the Gram left a residual of {factor.residual:.0e}"
+        factor = factorize(measured, rank, damping=float(damping), start="qr", memory=memory)
+        factor.reason = f"{why}; {factor.reason}"
+        result = solve_lift(factor, w)
     if not np.isfinite(result.v).all():
         raise RankError(
-            f"the backend {factor.backend!r} cannot lift here", "v is not finite", "a regular factorization", "backend='auto'"
+            f"the backend {factor.backend!r} cannot lift here",
+            f"v is not finite ({factor.reason})",
+            "a regular factorization of a finite D",
+            "look for NaN or overflow in the Jacobian" if factor.backend == "svd" else "backend='auto'",
         )
     if isinstance(measured, MetricJacobian):
         return Lift(**{**result.__dict__, "v": measured.pull(result.v)})
@@ -268,8 +292,10 @@ def lift(
 def _as_jacobian(source: Any, theta: Any) -> Jacobian:
     if isinstance(source, Map):
         if theta is None:
-            raise ProblemError("lift: theta is missing", "a map without a point", "theta (K,)", "lift(map, w, theta)")
+            got = "a map without a point"
+            raise ProblemError("lift: theta is missing", got, "theta (K,)", "lift(map, w, theta)")
         return MapJacobian(source, vector(theta, "theta", source.n_in))
     if theta is not None:
-        raise ProblemError("lift: theta given with an explicit D", "an array and theta", "one of them", "lift(D, w)")
+        got = "an array and theta"
+        raise ProblemError("lift: theta given with an explicit D", got, "one of them", "lift(D, w)")
     return ArrayJacobian(real_array(source, "D", ndim=2))

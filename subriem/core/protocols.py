@@ -19,7 +19,8 @@ class Map(Protocol):
     n_in, n_out : int
         K and n.
     capabilities : frozenset of str
-        Which optional methods exist: "gram", theta -> D D^T (n, n); "second", (theta, u, v) -> D^2 x[u, v] (n,);
+        Which optional methods exist: "gram", theta -> D D^T (n, n), a new array; "second",
+        (theta, u, v) -> D^2 x[u, v] (n,);
         "hvp", (theta, lam, v) -> sum_a lam_a D^2 x_a v (K,); "function", the attribute `.function` is a
         casadi.Function theta -> x. Further optional attributes: `output_names`, `parameter_names`,
         `conserved(theta)`, `canonical(theta)`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -37,7 +38,8 @@ class RankDecision:
     gap : float
         sigma_rank / max(sigma_next, eps sigma_max).
     ambiguous : bool
-        Whether the gap is below the policy's `min_gap`, or a singular value lies within a factor 3 of the floor.
+        Whether the gap is below the policy's `min_gap`, a singular value lies within a factor 3 of the floor, or
+        only extreme values were seen and the floor lies between them (`rank` is then an upper bound).
     resolution : float
         Smallest ratio sigma/sigma_max the method that computed the values can tell from zero.
     sigma : (m,) ndarray
@@ -94,7 +96,7 @@ class RankPolicy:
     Raises
     ------
     ProblemError
-        If a tolerance is not a positive finite number or `on_ambiguous` is unknown.
+        If a tolerance is not a positive finite number, rtol >= 1, or `on_ambiguous` is unknown.
 
     Notes
     -----
@@ -119,13 +121,17 @@ class RankPolicy:
             value = getattr(self, name)
             if name == "atol" and value is None:
                 continue
-            if not isinstance(value, int | float) or not np.isfinite(value) or value <= 0:
+            if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(value) or value <= 0:
                 raise ProblemError(
                     f"RankPolicy: {name} is not a positive finite number",
                     f"{name} = {value!r}",
                     "a float > 0, for example rtol=1e-10",
                     "leave it out to take the default",
                 )
+        if self.rtol >= 1:
+            raise ProblemError(
+                "RankPolicy: rtol drops everything", f"rtol = {self.rtol!r}", "0 < rtol < 1", "rtol=1e-10"
+            )
         if self.on_ambiguous not in ("warn", "raise", "ignore"):
             raise ProblemError(
                 "RankPolicy: unknown on_ambiguous",
@@ -166,7 +172,7 @@ class RankPolicy:
         Raises
         ------
         ProblemError
-            If a singular value is negative or not finite.
+            If a singular value is negative or not finite, or there are more than `size`.
         """
         values = np.sort(np.asarray(sigma, dtype=float).ravel())[::-1]
         if not np.isfinite(values).all() or (values < 0).any():
@@ -177,11 +183,20 @@ class RankPolicy:
                 "look for NaN or overflow in the Jacobian",
             )
         size = values.size if size is None else size
+        if values.size > size:
+            raise ProblemError(
+                "there are more singular values than the matrix has",
+                f"{values.size} values, size = {size}",
+                "at most `size` values",
+                "size=min(n, K)",
+            )
         top = float(values[0]) if values.size else 0.0
         floor = self.floor(top, scale)
         dropped = int(np.count_nonzero(values <= floor))
         kept = values.size - dropped
-        rank = size - dropped
+        # values not given lie between the extremes: all are dropped if the largest is
+        rank = size - dropped if kept else 0
+        unseen = values.size < size and 0 < kept and 0 < dropped
         last = float(values[kept - 1]) if kept else 0.0
         following = float(values[kept]) if dropped else 0.0
         noise = max(following, EPS * top)
@@ -189,8 +204,8 @@ class RankPolicy:
             gap = last / noise
         else:
             gap = floor / top if top > 0 else np.inf
-        near = (values >= floor / 3) & (values <= 3 * floor) & (values > 0)
-        ambiguous = bool(gap < self.min_gap or near.any()) if values.size else False
+        near = (values * 3 >= floor) & (values <= 3 * floor) & (values > 0)
+        ambiguous = bool(gap < self.min_gap or near.any() or unseen) if values.size else False
         return RankDecision(rank, size, top, last, following, floor, gap, ambiguous, resolution, values)
 
     def report(self, decision: RankDecision, where: str) -> None:
@@ -205,7 +220,7 @@ class RankPolicy:
             return
         got = (
             f"{decision.sigma_max:.1e} … {decision.sigma_rank:.1e} | {decision.sigma_next:.1e} "
-            f"(gap {decision.gap:.1e}, floor {decision.floor:.1e}) {where}"
+            f"(gap {decision.gap:.1e}, floor {decision.floor:.1e})"
         )
         error = RankError(
             f"the rank of the Jacobian is ambiguous {where}",

@@ -49,7 +49,9 @@ def checks_text(checks: Sequence[Check]) -> str:
     if not rows:
         return ""
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    return "\n".join("  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[3]]) for row in rows)
+    return "\n".join(
+        "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[3]]) for row in rows
+    )
 
 
 def checks_html(checks: Sequence[Check]) -> str:

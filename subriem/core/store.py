@@ -68,7 +68,9 @@ def write(path: str | os.PathLike[str], kind: str, header: dict[str, Any], array
     try:
         descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
     except OSError as error:
-        raise ProblemError("the file cannot be written", f"{target}: {error}", "an existing writable folder", "mkdir") from error
+        raise ProblemError(
+            "the file cannot be written", f"{target}: {error}", "an existing writable folder", "mkdir"
+        ) from error
     try:
         with os.fdopen(descriptor, "wb") as stream:
             np.savez(stream, allow_pickle=False, **payload)
@@ -105,9 +107,13 @@ def read(path: str | os.PathLike[str], kind: str | None = None) -> tuple[str, di
     except FileNotFoundError as error:
         raise ProblemError("the file is missing", str(target), hint, "check the path") from error
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ProblemError("the file is corrupt or no subriem file", f"{target}: {error}", hint, "save it again") from error
+        raise ProblemError(
+            "the file is corrupt or no subriem file", f"{target}: {error}", hint, "save it again"
+        ) from error
     if version > VERSION:
-        raise ProblemError("the file is of a newer format", f"version {version}", f"at most {VERSION}", "update subriem")
+        raise ProblemError(
+            "the file is of a newer format", f"version {version}", f"at most {VERSION}", "update subriem"
+        )
     if kind is not None and found != kind:
         raise ProblemError("the file holds something else", f"kind {found!r}", f"kind {kind!r}", "check the path")
     return found, data, raw

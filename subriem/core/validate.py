@@ -16,9 +16,11 @@ def real_array(value: Any, name: str, *, ndim: int | None = None, finite: bool =
     Raises
     ------
     ProblemError
-        If it is complex, of object or text dtype, ragged, of another dimension, empty, or not finite.
+        If it is complex, of object or text dtype, ragged, masked, of another dimension, empty, or not finite.
     """
     hint = f"pass {name} as a NumPy array of floats"
+    if np.ma.is_masked(value):
+        raise ProblemError(f"{name} has masked entries", f"{np.ma.count_masked(value)} masked", "every entry", hint)
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -52,7 +54,10 @@ def vector(value: Any, name: str, length: int, *, finite: bool = True) -> Array:
     array = real_array(value, name, ndim=1, finite=finite)
     if array.size != length:
         raise ProblemError(
-            f"{name} has the wrong length", f"shape {array.shape}", f"shape ({length},)", f"check what {name} was made for"
+            f"{name} has the wrong length",
+            f"shape {array.shape}",
+            f"shape ({length},)",
+            f"check what {name} was made for",
         )
     return array
 

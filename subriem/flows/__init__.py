@@ -1,4 +1,4 @@
-"""Flows of a map and a cost: networks, costs, the adapted and the standard gradient flow, and what theory says of them."""
+"""Flows of a map and a cost: networks, costs, the adapted and the standard gradient flow."""
 
 from subriem.flows.cost import SquaredError, squared_error
 from subriem.flows.flow import Flow, adapted, standard

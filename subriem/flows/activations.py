@@ -101,9 +101,7 @@ _TANH = Activation("tanh", _tanh, lambda a, d: -2.0 * a * d, _tanh_symbolic, odd
 _SIGMOID = Activation(
     "sigmoid", _sigmoid, lambda a, d: d * (1.0 - 2.0 * a), _sigmoid_symbolic, steepest=0.25, bounds=(0.0, 1.0)
 )
-_SOFTPLUS = Activation(
-    "softplus", _softplus, lambda a, d: d * (1.0 - d), _softplus_symbolic, bounds=(0.0, np.inf)
-)
+_SOFTPLUS = Activation("softplus", _softplus, lambda a, d: d * (1.0 - d), _softplus_symbolic, bounds=(0.0, np.inf))
 _RELU = Activation("relu", _relu, _flat, _relu_symbolic, bounds=(0.0, np.inf), piecewise=True)
 _LINEAR = Activation("linear", _linear, _flat, lambda z: z, odd=True)
 

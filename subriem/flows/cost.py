@@ -99,15 +99,22 @@ def squared_error(targets: Any, weights: Any = None, factor: float | None = None
     """
     y = real_array(targets, "targets")
     if y.ndim > 2:
-        raise ProblemError("targets has the wrong number of axes", f"shape {y.shape}", "(N, Q) or (N,)", "reshape targets")
+        raise ProblemError(
+            "targets has the wrong number of axes", f"shape {y.shape}", "(N, Q) or (N,)", "reshape targets"
+        )
     samples = y.shape[0] if y.ndim else 1
     kappa = 1.0 / (2 * samples) if factor is None else factor
     if isinstance(kappa, bool) or not isinstance(kappa, int | float) or not (np.isfinite(kappa) and kappa > 0):
-        raise ProblemError("squared_error: factor is not a positive number", repr(factor), "kappa > 0", "factor=None for 1/(2N)")
+        raise ProblemError(
+            "squared_error: factor is not a positive number", repr(factor), "kappa > 0", "factor=None for 1/(2N)"
+        )
     share = np.ones(samples) if weights is None else vector(weights, "weights", samples)
     if not (share > 0).all():
         bad = int(np.argmin(share))
         raise ProblemError(
-            "squared_error: a weight is not positive", f"weights[{bad}] = {share[bad]}", "w_j > 0", "drop samples of weight 0"
+            "squared_error: a weight is not positive",
+            f"weights[{bad}] = {share[bad]}",
+            "w_j > 0",
+            "drop samples of weight 0",
         )
     return SquaredError(y.ravel(), np.repeat(kappa * share, y.size // samples), samples)

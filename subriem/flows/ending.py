@@ -24,8 +24,9 @@ POINT_LIKE = 2e-2
 IMMINENT = 3e-4
 #: The same where the steps crawl, provided a power law fits all remembered steps to `FIT`.
 VISIBLE, FIT = 2e-3, 1e-2
-#: Ratio of the speeds of the three steps through which an ending is extrapolated, and rise backwards that counts as noise.
-RATIO, ROUGHNESS = 1.3, 0.02
+#: Ratio of the speeds of the three steps through which an ending is extrapolated; a rise backwards by less than
+#: `ROUGHNESS` is noise.
+RATIO, ROUGHNESS = 1.5, 0.2
 #: Accepted steps remembered.
 MEMORY = 200
 #: Steps crawl if over `WINDOW` accepted ones the remaining clock did not fall to `CRAWL` of what it was.

@@ -139,7 +139,8 @@ class ClockField:
         memory: float,
         start: Backend = "auto",
     ) -> None:
-        self.flow, self.clock, self.rank = flow, clock, rank
+        self.flow, self.rank = flow, rank
+        self.clock: Clock = clock
         self.dependence, self.line, self.memory = dependence, line, memory
         self.start: Backend = start
         self.scale = 0.0

@@ -87,7 +87,9 @@ class Flow:
             at theta0 is not n (up to persistent relations): then there is no such time.
         """
         if not eps > 0:
-            raise ProblemError("stopping_time: eps is not positive", repr(eps), "eps > 0, a bound on |x - y|", "eps=1e-6")
+            raise ProblemError(
+                "stopping_time: eps is not positive", repr(eps), "eps > 0, a bound on |x - y|", "eps=1e-6"
+            )
         theta0 = vector(theta0, "theta0", self.map.n_in)
         rate = self.cost.rate
         regime, _ = survey(self.map, theta0, rank)
@@ -127,7 +129,7 @@ def _checked(source: Any, cost: Any) -> None:
         )
 
 
-def adapted(map: Map, cost: Cost, *, damping: float = 0.0) -> Flow:  # noqa: A002 - the page's own word
+def adapted(map: Map, cost: Cost, *, damping: float = 0.0) -> Flow:
     """Return the geometrically adapted gradient flow theta' = -D^+ grad_x C, in every regime.
 
     Parameters
@@ -166,7 +168,7 @@ def adapted(map: Map, cost: Cost, *, damping: float = 0.0) -> Flow:  # noqa: A00
     return Flow(map, cost, FlowKind.ADAPTED, float(damping))
 
 
-def standard(map: Map, cost: Cost) -> Flow:  # noqa: A002
+def standard(map: Map, cost: Cost) -> Flow:
     """Return the standard gradient flow theta' = -D^T grad_x C.
 
     Parameters

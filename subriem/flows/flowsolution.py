@@ -12,8 +12,8 @@ from subriem.core.protocols import Array
 from subriem.core.result import Check
 from subriem.flows.ending import Ending
 from subriem.flows.field import Clock, Line, to_s, to_t
-from subriem.flows.loop import FlowState
 from subriem.flows.regime import Regime
+from subriem.flows.state import FlowState
 from subriem.integration.solution import Solution
 
 
@@ -131,18 +131,29 @@ class FlowSolution(Solution):
         ]
         if self.line is not None and np.isfinite(self.drift):
             bound = 1e-8 if self.stats.get("projected") else None
-            found.append(Check("drift", self.drift, bound, "distance of the output from the exact straight line, per chord"))
+            found.append(
+                Check("drift", self.drift, bound, "distance of the output from the exact straight line, per chord")
+            )
         relative = self.theta_error / self.path_length if self.path_length > 0 else 0.0
-        found.append(Check("theta error", relative, None, "accumulated error estimate of the parameters, per path length"))
+        found.append(
+            Check("theta error", relative, None, "accumulated error estimate of the parameters, per path length")
+        )
         if np.isfinite(self.reference_error):
             reference = self.reference_error / self.path_length
-            found.append(Check("reference error", reference, None, "distance from a tighter unprojected run, per path length"))
+            found.append(
+                Check("reference error", reference, None, "distance from a tighter unprojected run, per path length")
+            )
         if np.isfinite(self["sigma_min"]).any():
             ratio = float(np.nanmin(self["sigma_min"]) / np.nanmax(self["sigma_max"]))
             found.append(Check("sigma_min/sigma_max", ratio, None, "smallest kept singular value met on the path"))
         if self.regime is not None and self.regime.dependence is not None:
             found.append(
-                Check("dependent rows", float(self.regime.dependence.nullity), None, "relations between outputs (named above)")
+                Check(
+                    "dependent rows",
+                    float(self.regime.dependence.nullity),
+                    None,
+                    "relations between outputs (named above)",
+                )
             )
         if self.cost_floor > 0:
             found.append(Check("cost floor", self.cost_floor, None, "left by contradicting targets, cannot be removed"))

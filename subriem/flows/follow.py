@@ -19,8 +19,9 @@ from subriem.core.validate import real_array, vector
 from subriem.flows.field import to_s, to_t
 from subriem.flows.flow import Flow
 from subriem.flows.flowsolution import FlowSolution
-from subriem.flows.loop import FlowState, Integrand, Options
+from subriem.flows.loop import Integrand, Options
 from subriem.flows.run import Run, Until
+from subriem.flows.state import FlowState
 from subriem.integration.events import Event, as_events
 
 #: `verify=True` tightens the tolerances by this factor.
@@ -135,7 +136,7 @@ def follow(
     if verify and solution.status in (Status.SUCCESS, Status.EVENT):
         solution = _verified(flow, theta0, solution, until, rank, memory, options)
     if t_eval is not None:
-        solution = _resampled(solution, t_eval)
+        solution = _resampled(flow, solution, t_eval)
     if throw and solution.status.failed:
         raise SolveError(
             f"the {flow.kind.value} flow did not reach its goal",
@@ -148,7 +149,11 @@ def follow(
 
 
 def _validate(clock: str, method: str, on_rank_change: str, rtol: float, atol: float | None, until: object) -> None:
-    choices = (("clock", clock, ("auto", "t", "s")), ("method", method, ("DOP853",)), ("on_rank_change", on_rank_change, ("stop", "continue")))
+    choices = (
+        ("clock", clock, ("auto", "t", "s")),
+        ("method", method, ("DOP853",)),
+        ("on_rank_change", on_rank_change, ("stop", "continue")),
+    )
     for name, value, known in choices:
         if value not in known:
             raise ProblemError(f"follow: unknown {name}", repr(value), f"one of {known}", f"{name}={known[0]!r}")
@@ -158,7 +163,9 @@ def _validate(clock: str, method: str, on_rank_change: str, rtol: float, atol: f
         if isinstance(value, bool) or not isinstance(value, int | float) or not 1e-15 <= value < 1:
             raise ProblemError(f"follow: {name} is out of range", repr(value), "a number in [1e-15, 1)", f"{name}=1e-6")
     if not isinstance(until, Until):
-        raise ProblemError("follow: until is no Until", type(until).__name__, "sr.Until(cost=…)", "until=sr.Until(cost=1e-12)")
+        raise ProblemError(
+            "follow: until is no Until", type(until).__name__, "sr.Until(cost=…)", "until=sr.Until(cost=1e-12)"
+        )
 
 
 def _initial_state(flow: Flow, theta0: Any) -> FlowState:
@@ -175,7 +182,9 @@ def _verified(
     flow: Flow, theta0: Any, solution: FlowSolution, until: Until, rank: RankPolicy, memory: float, options: Options
 ) -> FlowSolution:
     """Return the solution with the distance of its end from that of a tighter, unprojected run."""
-    tight = replace(options, rtol=max(options.rtol * TIGHTER, 1e-13), atol=max(options.atol * TIGHTER, 1e-13), project=False)
+    tight = replace(
+        options, rtol=max(options.rtol * TIGHTER, 1e-13), atol=max(options.atol * TIGHTER, 1e-13), project=False
+    )
     run = Run(flow, _initial_state(flow, theta0), until, solution.clock, rank, memory)
     reference = run.run(tight, (), Meter(Budget()), CancelToken(), None)
     distance = float(np.linalg.norm(reference.theta - solution.theta))
@@ -183,12 +192,12 @@ def _verified(
     return replace(solution, reference_error=distance, stats=stats)
 
 
-def _resampled(solution: FlowSolution, t_eval: Any) -> FlowSolution:
+def _resampled(flow: Flow, solution: FlowSolution, t_eval: Any) -> FlowSolution:
     """Return the solution with rows at the wanted values of its clock; the dense output and the end stay."""
     grid = real_array(t_eval, "t_eval", ndim=1)
     if (np.diff(grid) <= 0).any():
         raise ProblemError("t_eval is not increasing", f"{grid[:6]}", "strictly increasing times", "np.unique(t_eval)")
-    flow_map, cost = solution.flow.map, solution.flow.cost
+    flow_map, cost = flow.map, flow.cost
     inside = grid[grid <= solution.grid[-1] * (1 + 1e-12)]
     theta = np.atleast_2d(solution(inside)).reshape((inside.size, flow_map.n_in))
     x = np.array([flow_map.value(point) for point in theta]).reshape((inside.size, flow_map.n_out))

@@ -75,9 +75,7 @@ class Layout:
     def views(self, v: Array) -> dict[str, Array]:
         """Return views of an array (..., K) by name, each (..., *shape)."""
         # splitting an axis never copies
-        return {
-            name: v[..., part].reshape(*v.shape[:-1], *shape) for name, (part, shape) in self.places.items()
-        }
+        return {name: v[..., part].reshape(*v.shape[:-1], *shape) for name, (part, shape) in self.places.items()}
 
     def split(self, v: Array) -> tuple[list[Array], list[Array]]:
         """Return views W_1 … W_L and b_1 … b_L of an array (..., K); the latter is empty without biases."""
@@ -88,10 +86,7 @@ class Layout:
     @cached_property
     def indices(self) -> tuple[list[Indices], list[Indices]]:
         """Indices into theta of the entries of W_1 … W_L and b_1 … b_L, in their shapes."""
-        entries = {
-            name: np.arange(part.start, part.stop).reshape(shape)
-            for name, (part, shape) in self.places.items()
-        }
+        entries = {name: np.arange(part.start, part.stop).reshape(shape) for name, (part, shape) in self.places.items()}
         weights = [index for name, index in entries.items() if name[0] == "W"]
         return weights, [index for name, index in entries.items() if name[0] == "b"]
 

@@ -79,7 +79,7 @@ def local_rates(
     (K,) ndarray
         Increasing, per unit of s; negative for an unstable direction. kappa_i = eig(g^{-1} B), g = D^T D,
         B_kl = <x - y, d_k d_l x>, are the principal curvatures of the image in direction x - y, times |x - y|: below
-        -1 where the image bends round the target more closely than a sphere about it.
+        -1 where the image curves towards the target more sharply than a sphere about it.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def local_rates(
     triangle = np.linalg.qr(factor.jacobian.dense(), mode="r")
     half = solve_triangular(triangle, hessian, trans="T")
     form = solve_triangular(triangle, half.T, trans="T")
-    return rate * (1.0 + np.linalg.eigvalsh((form + form.T) / 2))
+    return np.asarray(rate * (1.0 + np.linalg.eigvalsh((form + form.T) / 2)), dtype=np.float64)
 
 
 def _second_form(source: Map, theta: Array, rest: Array) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,7 +14,8 @@ from subriem.flows.ending import MEMORY, Ending, Mark, approach, ending
 from subriem.flows.field import ClockField, Point
 from subriem.flows.flow import FlowKind
 from subriem.flows.record import Record, Row
-from subriem.integration.dop853 import DenseStep, Trial, attempt, first_step, quadrature
+from subriem.flows.state import FlowState
+from subriem.integration.dop853 import DenseStep, Trial, attempt, first_step, quadrature, quadrature_error
 from subriem.integration.events import Event, EventWatch, Occurrence
 
 #: A rise of the cost by more than this share of C0 rejects a step.
@@ -23,12 +24,14 @@ MONOTONE = 1e-12
 DRIFT = 1e-9
 #: Size of a step, relative to the clock, within which a loss of rank counts as located.
 LOCATED = 1e-8
+#: Admissible error of ln C in one step by the identity with cos^2 phi, in units of rtol.
+IDENTITY = 10.0
 #: Largest number of projections a step.
 PROJECTIONS = 3
 #: Step size control: safety factor, smallest and largest change of the step.
 SAFETY, SHRINK, GROW = 0.9, 0.2, 6.0
 #: Accepted steps after a rejection during which prediction may not lengthen a step.
-CAREFUL = 10
+CAREFUL = 40
 #: Largest step as a share of the predicted way to a singularity.
 CAUTION = 0.7
 #: Smallest step in units of the clock's roundoff.
@@ -36,62 +39,6 @@ SMALLEST = 16.0
 
 #: A quadrature: the integrand at an evaluated point.
 Integrand = Callable[[Point], float]
-
-
-@dataclass
-class FlowState:
-    """Everything the loop needs to go on: plain numbers and arrays.
-
-    Attributes
-    ----------
-    clock : float
-    theta : (K,) ndarray
-    step : float
-        Next step size; 0 lets the loop choose.
-    last_step, last_size : float
-        The last accepted step and its error norm, for the step size control.
-    careful : int
-        Accepted steps for which a rejection is remembered.
-    integrals : dict of float
-        Quadratures so far.
-    theta_error : float
-        Accumulated embedded error estimates, in parameter units.
-    sigma_scale : float
-        Largest sigma_max so far.
-    cost0, lowest_cost : float
-        Cost at the start of the run, and the lowest one so far.
-    x0 : (n,) ndarray or None
-        Output at the start of the run, where its straight line begins.
-    rank : int
-        Decided rank at the start; -1 where none was taken.
-    backend : str
-        Where the escalation of the lift begins.
-    accepted, rejected, projections : int
-    evaluations : int
-        Parameters at which the map was evaluated.
-    marks : list of Mark
-        The last accepted steps, for the classification of an ending.
-    """
-
-    clock: float
-    theta: Array
-    step: float = 0.0
-    last_step: float = 0.0
-    last_size: float = 1.0
-    careful: int = 0
-    integrals: dict[str, float] = field(default_factory=dict)
-    theta_error: float = 0.0
-    sigma_scale: float = 0.0
-    cost0: float = np.nan
-    lowest_cost: float = np.inf
-    x0: Array | None = None
-    rank: int = -1
-    backend: str = "auto"
-    accepted: int = 0
-    rejected: int = 0
-    projections: int = 0
-    evaluations: int = 0
-    marks: list[Mark] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -117,7 +64,7 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class _Step:
-    """A step that may be accepted: its size and end, the trial, the raw end, the integrands at the stages, its error."""
+    """A step that may be accepted: size, end, trial, raw end, integrands at the stages, error norm."""
 
     h: float
     end: float
@@ -142,7 +89,13 @@ class FlowLoop:
     """
 
     def __init__(
-        self, field: ClockField, state: FlowState, horizon: float, options: Options, events: tuple[Event, ...], record: Record
+        self,
+        field: ClockField,
+        state: FlowState,
+        horizon: float,
+        options: Options,
+        events: tuple[Event, ...],
+        record: Record,
     ) -> None:
         self.field, self.state, self.horizon = field, state, horizon
         self.options, self.record = options, record
@@ -198,13 +151,15 @@ class FlowLoop:
             state.step = h * min(max(shrink, SHRINK), 0.9)
 
     def _attempt(self, h: float, end: float) -> _Step | float:
-        """Return the step of size h, or its error norm (inf where it met a NaN or raised the cost) if it is rejected."""
+        """Return the step of size h; if it is rejected its error norm, inf where it met a NaN or raised the cost."""
         state = self.state
         rates = [self._integrands_at(self.point)]
         trial = attempt(
             lambda clock, theta: self._stage(clock, theta, rates), state.clock, state.theta, self.point.velocity, h
         )
         size = self._error_norm(trial, h)
+        if size <= 1.0:
+            size = max(size, self._identity_error(h, np.array(rates)))
         if not size <= 1.0:
             return size
         raw = self.field.at(end, trial.y, certify=not self._projecting)
@@ -239,6 +194,18 @@ class FlowLoop:
         if not trial.finite or not np.isfinite(trial.y).all():
             return np.inf
         return float(np.linalg.norm(trial.error)) / (self._tolerance(h) + h * self.noise)
+
+    def _identity_error(self, h: float, rates: Array) -> float:
+        """Return the error of ∫ cos^2 phi ds over its tolerance, since C = C0 exp(-2 rate ∫ cos^2 phi ds) is a check.
+
+        Where theta moves fast in a short transient, cos^2 phi changes on a finer scale than theta itself.
+        """
+        names, rate = list(self.options.integrands), self.field.flow.cost.rate
+        if "alignment" not in names or rate is None:
+            return 0.0
+        column = names.index("alignment")
+        error = float(quadrature_error(h, rates[:, [column]])[0])
+        return rate * error / (IDENTITY * self.options.rtol)
 
     def _tolerance(self, h: float) -> float:
         """Return the admissible error of a step: relative to the length of the path to its end."""
@@ -354,7 +321,10 @@ class FlowLoop:
             **state.integrals,
         }
         self.record.add(Row(state.clock, point.theta, point.velocity, point.x, numbers), step)
-        state.marks = [*state.marks[1 - MEMORY :], Mark(state.clock, sigma_min, point.speed, state.integrals.get("length", np.nan))]
+        state.marks = [
+            *state.marks[1 - MEMORY :],
+            Mark(state.clock, sigma_min, point.speed, state.integrals.get("length", np.nan)),
+        ]
 
     @staticmethod
     def _roundoff(point: Point, sigma_min: float, sigma_max: float) -> float:
@@ -413,7 +383,9 @@ class FlowLoop:
         if found is not None:
             self._singular(found)
         else:
-            self.end(Status.STEP_TOO_SMALL, f"h = {self.state.step:.1e} at {self.field.clock} = {self.state.clock:.10g}")
+            self.end(
+                Status.STEP_TOO_SMALL, f"h = {self.state.step:.1e} at {self.field.clock} = {self.state.clock:.10g}"
+            )
 
     def end(self, status: Status, message: str) -> None:
         """End the run."""

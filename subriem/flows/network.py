@@ -128,9 +128,7 @@ class Network:
     @cached_property
     def unit_names(self) -> Names:
         """Names like "layer 1 unit 3" of the hidden units, counted from 1, layer by layer."""
-        units = [
-            (layer, unit) for layer, width in enumerate(self.widths[1:-1], 1) for unit in range(1, width + 1)
-        ]
+        units = [(layer, unit) for layer, width in enumerate(self.widths[1:-1], 1) for unit in range(1, width + 1)]
         return Names(len(units), lambda index: "layer {} unit {}".format(*units[index]))
 
     def sample_of(self, output: int) -> int:
@@ -167,9 +165,7 @@ class Network:
             value = _real(params[name], name)
             if value.shape != shape:
                 hint = "W has the shape (out, in)" if name[0] == "W" else "b has the shape (out,)"
-                raise ProblemError(
-                    f"{name} has the wrong shape", f"shape {value.shape}", f"shape {shape}", hint
-                )
+                raise ProblemError(f"{name} has the wrong shape", f"shape {value.shape}", f"shape {shape}", hint)
             theta[part] = value.ravel()
         return theta
 
@@ -194,18 +190,14 @@ class Network:
             If the scheme is unknown.
         """
         if scheme not in ("fan_in", "xavier"):
-            raise ProblemError(
-                "the start is unknown", repr(scheme), '"fan_in" or "xavier"', 'scheme="fan_in"'
-            )
+            raise ProblemError("the start is unknown", repr(scheme), '"fan_in" or "xavier"', 'scheme="fan_in"')
         rng = np.random.default_rng(seed)
         params: dict[str, Array] = {}
         for layer, (fan_in, fan_out) in enumerate(pairwise(self.widths), start=1):
             variance = 1.0 / fan_in if scheme == "fan_in" else 2.0 / (fan_in + fan_out)
             params[f"W{layer}"] = np.sqrt(variance) * rng.standard_normal((fan_out, fan_in))
             if self.biases:
-                params[f"b{layer}"] = (
-                    rng.standard_normal(fan_out) / 2 if scheme == "fan_in" else np.zeros(fan_out)
-                )
+                params[f"b{layer}"] = rng.standard_normal(fan_out) / 2 if scheme == "fan_in" else np.zeros(fan_out)
         return self.pack(params)
 
     # -- evaluation --------------------------------------------------------------------------------
@@ -281,9 +273,7 @@ class Network:
             balance = above.T @ above - below @ below.T
             if biases:
                 balance -= np.outer(biases[layer], biases[layer])
-            found.append(
-                balance.diagonal() if self.activation == "relu" else balance[np.triu_indices_from(balance)]
-            )
+            found.append(balance.diagonal() if self.activation == "relu" else balance[np.triu_indices_from(balance)])
         return np.concatenate(found)
 
     @cached_property
@@ -357,15 +347,11 @@ def network(
     sizes = _widths(widths)
     if activation not in ACTIVATIONS:
         known = ", ".join(f'"{name}"' for name in ACTIVATIONS)
-        raise ProblemError(
-            "the activation is unknown", repr(activation), f"one of {known}", 'activation="tanh"'
-        )
+        raise ProblemError("the activation is unknown", repr(activation), f"one of {known}", 'activation="tanh"')
     array = _real(inputs, "inputs")
     if array.ndim != 2 or array.size == 0:
         hint = "inputs[:, None] for one number a sample" if array.ndim == 1 else "one row for each sample"
-        raise ProblemError(
-            "inputs is not a table", f"shape {array.shape}", f"shape (N, {sizes[0]}), N >= 1", hint
-        )
+        raise ProblemError("inputs is not a table", f"shape {array.shape}", f"shape (N, {sizes[0]}), N >= 1", hint)
     if array.shape[1] != sizes[0]:
         raise ProblemError(
             "widths do not fit the inputs",
@@ -404,14 +390,10 @@ def _real(value: ArrayLike, name: str) -> Array:
         array = np.asarray(value)
     except ValueError as error:
         expected = "a rectangular array of real numbers"
-        raise ProblemError(
-            f"{name} is not an array", str(error), expected, f"check the rows of {name}"
-        ) from error
+        raise ProblemError(f"{name} is not an array", str(error), expected, f"check the rows of {name}") from error
     if array.dtype.kind not in "fiub":
         hint = f"{name}.real" if array.dtype.kind == "c" else f"np.asarray({name}, dtype=float)"
-        raise ProblemError(
-            f"{name} does not hold real numbers", f"dtype {array.dtype}", "dtype float64", hint
-        )
+        raise ProblemError(f"{name} does not hold real numbers", f"dtype {array.dtype}", "dtype float64", hint)
     return array.astype(np.float64, copy=False)
 
 

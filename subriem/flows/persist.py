@@ -152,7 +152,7 @@ def thinned(solution: FlowSolution, points: int) -> FlowSolution:
     total = solution.grid.size
     if total <= points:
         return solution
-    kept = np.unique(np.linspace(0, total - 1, max(points, 2)).round().astype(int))
+    kept = _spread(solution, points)
     velocity, y, grid = solution["velocity"], solution.y[kept], solution.grid[kept]
     steps = [
         HermiteStep(grid[i], grid[i + 1] - grid[i], y[i], velocity[kept[i]], y[i + 1], velocity[kept[i + 1]])
@@ -170,6 +170,19 @@ def thinned(solution: FlowSolution, points: int) -> FlowSolution:
         dense=DenseOutput(steps, grid, y),
         stats={**solution.stats, "thinned": note},
     )
+
+
+def _spread(solution: FlowSolution, points: int) -> np.ndarray:
+    """Return indices spread over the number of steps, the length of the parameter path and that of the output path.
+
+    A flow may go most of its way in its first steps and creep for the rest.
+    """
+    total = solution.grid.size
+    outputs = np.linalg.norm(np.diff(solution["x"], axis=0), axis=1)
+    measures = (np.arange(total), solution["length"], np.concatenate([[0.0], np.cumsum(outputs)]))
+    share = max(points // len(measures), 2)
+    found = [np.searchsorted(measure, np.linspace(measure[0], measure[-1], share)) for measure in measures]
+    return np.unique(np.concatenate([[0, total - 1], *found]).clip(0, total - 1))
 
 
 def _prefixed(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:

@@ -63,7 +63,8 @@ class Record:
         """What was given up to stay within the memory limit, or an empty string."""
         if self._dense:
             return ""
-        return f"dense output reduced to cubic Hermite on every {self.stride}. accepted point (memory {self.memory:.3g} bytes)"
+        kept = f"every {self.stride}. accepted point" if self.stride > 1 else "all accepted points"
+        return f"dense output reduced to cubic Hermite on {kept} (memory {self.memory:.3g} bytes)"
 
     def add(self, row: Row, step: DenseStep | None) -> None:
         """Keep an accepted point and the step that led to it; the newest point always stays."""

@@ -18,9 +18,10 @@ from subriem.core.status import Status
 from subriem.flows.field import Clock, ClockField, Line, Point, to_s, to_t
 from subriem.flows.flow import Flow, FlowKind
 from subriem.flows.flowsolution import FlowSolution
-from subriem.flows.loop import FlowLoop, FlowState, Integrand, Options
+from subriem.flows.loop import FlowLoop, Integrand, Options
 from subriem.flows.record import Record, Row
 from subriem.flows.regime import Regime, conflicting_groups, survey
+from subriem.flows.state import FlowState
 from subriem.integration.events import Event
 
 #: The flow rests when the decrease of the cost per unit of rate * s, relative to C0, is below this.
@@ -59,15 +60,21 @@ class Until:
     t: float | None = None
 
     def __post_init__(self) -> None:
-        given = {name: value for name, value in (("cost", self.cost), ("s", self.s), ("t", self.t)) if value is not None}
+        given = {
+            name: value for name, value in (("cost", self.cost), ("s", self.s), ("t", self.t)) if value is not None
+        }
         if len(given) != 1:
-            raise ProblemError("Until needs exactly one goal", str(given or "none"), "cost=…, s=… or t=…", "Until(cost=1e-12)")
+            raise ProblemError(
+                "Until needs exactly one goal", str(given or "none"), "cost=…, s=… or t=…", "Until(cost=1e-12)"
+            )
         name, value = next(iter(given.items()))
         upper = {"cost": 1.0, "s": np.inf, "t": 1.0}[name]
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not (number and 0 <= value <= upper and np.isfinite(value) and (value > 0 or name != "cost")):
             interval = "(0, 1]" if name == "cost" else "[0, 1]" if name == "t" else "[0, inf)"
-            raise ProblemError(f"Until: {name} is out of range", repr(value), f"a number in {interval}", "Until(cost=1e-12)")
+            raise ProblemError(
+                f"Until: {name} is out of range", repr(value), f"a number in {interval}", "Until(cost=1e-12)"
+            )
 
 
 class Run:
@@ -92,14 +99,14 @@ class Run:
         backend: Any = state.backend
         x = flow.map.value(state.theta)
         if state.x0 is None:
-            state.x0 = x
+            state.x0, state.cost0 = x, flow.cost.value(x)
         if flow.kind is FlowKind.ADAPTED:
             self.regime, factor = survey(flow.map, state.theta, rank, memory=memory)
             backend = factor.backend if factor.backend in ("gram-cholesky", "qr") else "auto"
         persistent = self.regime is not None and self.regime.persistent
         self.dependence = self.regime.dependence if self.regime is not None and persistent else None
         self.line = self._line(state.x0)
-        self.clock = self._choose(clock)
+        self.clock: Clock = self._choose(clock)
         null = self.dependence.null if self.dependence is not None else np.zeros((x.size, 0))
         self.floor = flow.cost.floor(x, null)
         self.conflicts = conflicting_groups(self.regime, flow.cost, x) if self.regime is not None else ()
@@ -130,26 +137,41 @@ class Run:
                 "clock='auto' or clock='s'",
             )
         if self.until.t is not None and self.rate is None:
-            raise ProblemError("Until(t=…) needs a cost with a rate", "unequal weights", "C = kappa |x - y|^2", "Until(s=…)")
+            raise ProblemError(
+                "Until(t=…) needs a cost with a rate", "unequal weights", "C = kappa |x - y|^2", "Until(s=…)"
+            )
         return "s"
 
     def _horizon(self) -> float:
         goal = self.until
-        if self.clock == "t":
-            return 1.0 if goal.cost is not None else goal.t if goal.t is not None else float(to_t(goal.s or 0.0, self.line.rate))  # type: ignore[union-attr]
         if goal.cost is not None:
-            return np.inf
-        return goal.s if goal.s is not None else float(to_s(goal.t or 0.0, self.rate or np.nan))
+            return 1.0 if self.clock == "t" else np.inf
+        rate = self.rate if self.rate is not None else np.nan
+        if self.clock == "t":
+            return goal.t if goal.t is not None else float(to_t(goal.s or 0.0, rate))
+        return goal.s if goal.s is not None else float(to_s(goal.t or 0.0, rate))
 
     def integrands(self, extra: Mapping[str, Integrand] | None) -> dict[str, Integrand]:
         """Return the built-in integrands and the user's."""
         built: dict[str, Integrand] = {"length": lambda point: point.speed}
         if self.flow.kind is FlowKind.ADAPTED:
-            built["output_length"] = lambda point: float(np.linalg.norm(point.image)) if point.image is not None else np.nan
+            built["output_length"] = lambda point: (
+                float(np.linalg.norm(point.image)) if point.image is not None else np.nan
+            )
             if self.clock == "s":
                 built["alignment"] = lambda point: point.alignment
         for name in extra or {}:
-            if name in built or name in ("cost", "drift", "sigma_min", "sigma_max", "speed", "rank", "theta", "x", "velocity"):
+            if name in built or name in (
+                "cost",
+                "drift",
+                "sigma_min",
+                "sigma_max",
+                "speed",
+                "rank",
+                "theta",
+                "x",
+                "velocity",
+            ):
                 raise ProblemError("quadratures: the name is taken", repr(name), "another name", f"{name}_2")
         return {**built, **(extra or {})}
 
@@ -166,17 +188,13 @@ class Run:
 
     # -- the run -----------------------------------------------------------------------------------------------
 
-    def run(self, options: Options, events: tuple[Event, ...], meter: Meter, token: CancelToken, checkpoint: Any) -> FlowSolution:
+    def run(
+        self, options: Options, events: tuple[Event, ...], meter: Meter, token: CancelToken, checkpoint: Any
+    ) -> FlowSolution:
         """Drive the loop to an end and return the result."""
-        if np.isnan(self.state.cost0):
-            self.state.cost0 = self.flow.cost.value(self.state.x0)
         record = Record()
         saved = meter.seconds
-        self.field.scale = self.state.sigma_scale
-        try:
-            loop = FlowLoop(self.field, self.state, self.horizon, options, (*events, *self._goal_events()), record)
-        except RankError as error:
-            raise error
+        loop = FlowLoop(self.field, self.state, self.horizon, options, (*events, *self._goal_events()), record)
         self._already_there(loop)
         while loop.status is None:
             self._step(loop, meter, token)
@@ -201,16 +219,24 @@ class Run:
         elif limit:
             loop.end(Status.BUDGET_SPENT, f"{limit}; {self.clock} = {state.clock:.6g}")
         elif self.until.cost is not None and self.clock == "s" and self._rests(loop.point):
-            loop.end(Status.EVENT, f"equilibrium at s = {state.clock:.6g}, |D^T (x-y)| = {self._stationarity(loop.point):.1e}")
+            loop.end(
+                Status.EVENT,
+                f"equilibrium at s = {state.clock:.6g}, |D^T (x-y)| = {self._stationarity(loop.point):.1e}",
+            )
         else:
             try:
                 loop.advance()
             except RankError as error:
                 loop.end(Status.RANK_AMBIGUOUS, f"{error.what} ({error.got}) at {self.clock} = {state.clock:.6g}")
-            meter.tell(self._fraction(loop.point), f"{self.clock} = {state.clock:.4g}, C/C0 = {loop.point.cost / state.cost0:.2e}")
+            meter.tell(
+                self._fraction(loop.point),
+                f"{self.clock} = {state.clock:.4g}, C/C0 = {loop.point.cost / state.cost0:.2e}",
+            )
 
     def _rests(self, point: Point) -> bool:
-        decrease = float(point.push @ point.image) if point.image is not None else float(point.velocity @ point.velocity)
+        decrease = (
+            float(point.push @ point.image) if point.image is not None else float(point.velocity @ point.velocity)
+        )
         return decrease <= EQUILIBRIUM * self.state.cost0 * (self.rate or 1.0)
 
     def _stationarity(self, point: Point) -> float:
@@ -231,7 +257,12 @@ class Run:
         """Bring the end of the orbit onto its exact output by least-norm Newton steps."""
         assert self.line is not None
         closed = gauss_newton(
-            self.flow.map, self.state.theta, self.line.end, rank=self.rank, dependence=self.dependence, memory=self.field.memory
+            self.flow.map,
+            self.state.theta,
+            self.line.end,
+            rank=self.rank,
+            dependence=self.dependence,
+            memory=self.field.memory,
         )
         self.field.evaluations += closed.evaluations
         self.state.evaluations = self.field.evaluations
@@ -244,7 +275,10 @@ class Run:
         self.state.theta = closed.theta
         goal = self.until.cost
         if goal is not None and cost - self.floor > goal * self.state.cost0:
-            loop.end(Status.NOT_CONVERGED, f"closing iteration stopped at (C - floor)/C0 = {(cost - self.floor) / self.state.cost0:.1e}")
+            loop.end(
+                Status.NOT_CONVERGED,
+                f"closing iteration stopped at (C - floor)/C0 = {(cost - self.floor) / self.state.cost0:.1e}",
+            )
         return closed
 
     def _assemble(

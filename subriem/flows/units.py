@@ -56,18 +56,18 @@ class UnitTolerances:
         DEAD: |outgoing weights| times the root mean square of the activation, relative to the largest such
         product in the layer.
     saturated : float
-        SATURATED: largest slope over the samples, relative to the steepest of the activation (0.05, 0.2).
+        SATURATED: largest slope over the samples, relative to the steepest of the activation (0.052, 0.20).
     spread : float
         SATURATED, CONSTANT: standard deviation of the activation over the samples, relative to the largest
-        root mean square in the layer (0.01, 0.25).
+        root mean square in the layer (0.0096, 0.21).
     slope : float
         STEP, SPARSE: the p-th largest slope over the samples, relative to the steepest, where p is the number
-        of incoming parameters: fewer than p samples on the slope cannot determine them (5e-4, 0.09).
+        of incoming parameters: fewer than p samples on the slope cannot determine them (0.0005, 0.094).
     homogeneity : float
         RESCALING: |a - z a'|/|a| over the samples, 0 where a(c z) = c a(z).
     angle : float
         MERGING, OPPOSITE: sine of the angle between the activations as vectors over the samples, with or
-        without their means, whichever is smaller (0.05, 0.2).
+        without their means, whichever is smaller (0.044, 0.23).
     coincidence : float
         MERGING, OPPOSITE: the sine below which null vectors on incoming weights are ascribed to the pair too.
 
@@ -254,9 +254,7 @@ def null_units(
         explained = np.hstack([explained, new])
         if suspect.measure:
             kind, units, measure = suspect.kind, suspect.units, suspect.measure
-            findings.append(
-                UnitFinding(kind, units, carried, measure, suspect.value, suspect.limit, new.shape[1])
-            )
+            findings.append(UnitFinding(kind, units, carried, measure, suspect.value, suspect.limit, new.shape[1]))
     rest = z @ _outside(np.eye(z.shape[1]), explained)
     if rest.shape[1]:
         findings.append(_unclassified(net, layers, rest, share))
@@ -405,6 +403,4 @@ def _unclassified(net: Network, layers: list[_Layer], rest: Array, share: float)
         carried += float(mass[carriers[name]].sum())
         mass[carriers[name]] = 0.0
         names.append(name)
-    return UnitFinding(
-        UnitClass.UNCLASSIFIED, tuple(names), min(carried, 1.0), "", np.nan, np.nan, rest.shape[1]
-    )
+    return UnitFinding(UnitClass.UNCLASSIFIED, tuple(names), min(carried, 1.0), "", np.nan, np.nan, rest.shape[1])

@@ -1,0 +1,1 @@
+"""Steps, events and solutions of differential equations."""

@@ -87,6 +87,14 @@ def quadrature(h: float, rates: Array) -> Array:
     return h * (tableau().B @ rates)
 
 
+def quadrature_error(h: float, rates: Array) -> Array:
+    """Return the embedded error estimate of `quadrature`, shape (q,)."""
+    method = tableau()
+    fifth, third = np.abs(h * (method.E5[:STAGES] @ rates)), np.abs(h * (method.E3[:STAGES] @ rates))
+    size = np.hypot(fifth, 0.1 * third)
+    return np.divide(fifth**2, size, out=np.zeros_like(fifth), where=size > 0)
+
+
 class DenseStep:
     """The interpolant of order 7 of one accepted step, plus a linear ramp to a projected end.
 

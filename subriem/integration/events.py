@@ -48,7 +48,9 @@ class Event:
 
     def __post_init__(self) -> None:
         if not callable(self.function):
-            raise ProblemError("Event: function is not callable", repr(self.function), "(clock, y) -> float", "a function")
+            raise ProblemError(
+                "Event: function is not callable", repr(self.function), "(clock, y) -> float", "a function"
+            )
         if self.direction not in (-1, 0, 1):
             raise ProblemError("Event: unknown direction", repr(self.direction), "-1, 0 or 1", "direction=0")
 
@@ -106,7 +108,7 @@ class EventWatch:
                 point = end if clock == after else dense(clock)
                 found.append(Occurrence(event.name, clock, point, event.terminal))
             self._values[i] = value
-        found.sort(key=lambda occurrence: occurrence.clock)
+        found.sort(key=lambda occurrence: (occurrence.clock, occurrence.terminal))
         for i, occurrence in enumerate(found):
             if occurrence.terminal:
                 return found[:i], occurrence
@@ -137,5 +139,7 @@ def as_events(events: Event | Sequence[Event]) -> tuple[Event, ...]:
     listed = (events,) if isinstance(events, Event) else tuple(events)
     for event in listed:
         if not isinstance(event, Event):
-            raise ProblemError("events holds something else", type(event).__name__, "sr.Event objects", "sr.Event(function)")
+            raise ProblemError(
+                "events holds something else", type(event).__name__, "sr.Event objects", "sr.Event(function)"
+            )
     return listed

@@ -45,13 +45,19 @@ class DenseOutput:
         times = np.asarray(t, dtype=float)
         low, high = float(self._t[0]), float(self._t[-1])
         slack = 1e-12 * max(high - low, abs(high))
-        if not ((times >= low - slack) & (times <= high + slack)).all():
+        inside = (times >= low - slack) & (times <= high + slack)
+        if not inside.all():
             raise ProblemError(
-                "the path is not known at this time", f"{times}", f"times in [{low:.16g}, {high:.16g}]", "a longer run"
+                "the path is not known at this time",
+                f"t = {times[~inside].flat[0] if times.ndim else times}",
+                f"times in [{low:.16g}, {high:.16g}]",
+                "a longer run",
             )
         if times.ndim == 0:
             return self._single(float(times))
-        return np.array([self._single(float(value)) for value in times.ravel()]).reshape((*times.shape, -1))
+        return np.array([self._single(float(value)) for value in times.ravel()]).reshape(
+            (*times.shape, self._y.shape[1])
+        )
 
     def _single(self, t: float) -> Array:
         hit = int(np.searchsorted(self._t, t))
@@ -128,7 +134,9 @@ class Solution(Result):
             return self.channels[name]
         except KeyError:
             known = ", ".join(sorted(self.channels))
-            raise ProblemError("the solution has no such quantity", repr(name), f"one of {known}", "sol['theta']") from None
+            raise ProblemError(
+                "the solution has no such quantity", repr(name), f"one of {known}", "sol['theta']"
+            ) from None
 
     def sample(self, function: Callable[[Array], Any], t: Any = None) -> Array:
         """Return function(y) at the accepted points, or at the times t, stacked along the first axis."""

@@ -1,0 +1,12 @@
+"""Figures of results, made with matplotlib's `Figure` directly: no window, no global state.
+
+Every function returns a `matplotlib.figure.Figure`, which a notebook shows and `figure.savefig(path)` writes.
+"""
+
+from subriem.plot.comparison import comparison_figure
+from subriem.plot.cost import cost_figure
+from subriem.plot.output import output_figure
+from subriem.plot.spectrum import Spectra, spectra, spectrum_figure
+from subriem.plot.style import save
+
+__all__ = ["Spectra", "comparison_figure", "cost_figure", "output_figure", "save", "spectra", "spectrum_figure"]

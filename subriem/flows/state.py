@@ -1,0 +1,67 @@
+"""Where a run stands: everything the loop needs to go on, as plain numbers and arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from subriem.core.lift import Backend
+from subriem.core.protocols import Array
+from subriem.flows.ending import Mark
+
+
+@dataclass
+class FlowState:
+    """The resumable state of a run.
+
+    Attributes
+    ----------
+    clock : float
+    theta : (K,) ndarray
+    step : float
+        Next step size; 0 lets the loop choose.
+    last_step, last_size : float
+        The last accepted step and its error norm, for the step size control.
+    careful : int
+        Accepted steps for which a rejection is remembered.
+    integrals : dict of float
+        Quadratures so far.
+    theta_error : float
+        Accumulated embedded error estimates, in parameter units.
+    sigma_scale : float
+        Largest sigma_max so far.
+    cost0, lowest_cost : float
+        Cost at the start of the run, and the lowest one so far.
+    x0 : (n,) ndarray or None
+        Output at the start of the run, where its straight line begins.
+    rank : int
+        Decided rank at the start; -1 where none was taken.
+    backend : str
+        Where the escalation of the lift begins.
+    accepted, rejected, projections : int
+    evaluations : int
+        Parameters at which the map was evaluated.
+    marks : list of Mark
+        The last accepted steps, for the classification of an ending.
+    """
+
+    clock: float
+    theta: Array
+    step: float = 0.0
+    last_step: float = 0.0
+    last_size: float = 1.0
+    careful: int = 0
+    integrals: dict[str, float] = field(default_factory=dict)
+    theta_error: float = 0.0
+    sigma_scale: float = 0.0
+    cost0: float = np.nan
+    lowest_cost: float = np.inf
+    x0: Array | None = None
+    rank: int = -1
+    backend: Backend = "auto"
+    accepted: int = 0
+    rejected: int = 0
+    projections: int = 0
+    evaluations: int = 0
+    marks: list[Mark] = field(default_factory=list)
