@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from numbers import Real
 from types import FrameType
 from typing import Any
+
+import numpy as np
 
 from subriem.core.errors import ProblemError, optional_import
 
@@ -49,7 +50,11 @@ class Budget:
     def __post_init__(self) -> None:
         for name in ("steps", "evaluations", "seconds"):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, Real) or not value >= 0):
+            if value is not None and (
+                isinstance(value, bool)
+                or not isinstance(value, int | float | np.integer | np.floating)
+                or not value >= 0
+            ):
                 raise ProblemError(
                     f"Budget: {name} is not a number >= 0", repr(value), "a limit >= 0 or None", f"{name}=1000"
                 )

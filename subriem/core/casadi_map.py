@@ -52,7 +52,7 @@ class BufferedFunction:
             for i, (slot, argument) in enumerate(zip(self._inputs, arguments, strict=True)):
                 if np.size(argument) != slot.size:  # NumPy would repeat a single entry
                     raise ProblemError(
-                        f"map: the argument {self.function.name_in(i)} of {self.function.name()} has the wrong length",
+                        f"map: argument {i + 1} of {self.function.name()} has the wrong length",
                         f"shape {np.shape(argument)}",
                         f"shape ({slot.size},)",
                         "check which map this theta belongs to",

@@ -33,12 +33,15 @@ class Dependence:
         Orthonormal basis S of the complement, identity outside the groups.
     decision : RankDecision
         Taken on the rows scaled to unit length, so that the scale of an output cannot hide or feign dependence.
+    norms : (n,) ndarray
+        Lengths of the rows; a zero row counts as the median of the others.
     """
 
     groups: tuple[tuple[int, ...], ...]
     null: Array
     basis: csr_array
     decision: RankDecision
+    norms: Array
 
     @property
     def nullity(self) -> int:
@@ -50,13 +53,19 @@ class Dependence:
         return CompressedJacobian(jacobian, self.basis) if self.nullity else jacobian
 
     def defect(self, jacobian: Jacobian) -> float:
-        """Return |D^T U z| / |D^T S z'| for fixed random unit z, z': roundoff as long as the relations persist."""
+        """Return how far the relations are from holding in another D; roundoff as long as they persist.
+
+        It is |D^T U z|/sqrt(m), with z random signs over the sum of |U_ij| |D_i|, in units of the rows of D now. So
+        rows of different size count alike.
+        """
         if not self.nullity:
             return 0.0
         rng = np.random.default_rng(0)
-        lost = jacobian.vjp(self.null @ _unit(rng, self.nullity))
-        kept = jacobian.vjp(self.basis @ _unit(rng, self.basis.shape[1])) if self.basis.shape[1] else lost
-        return float(np.linalg.norm(lost) / max(float(np.linalg.norm(kept)), 1e-300))
+        terms = self.norms @ np.abs(self.null)
+        lost = jacobian.vjp(self.null @ (rng.choice([-1.0, 1.0], self.nullity) / terms))
+        rows = jacobian.vjp(rng.choice([-1.0, 1.0], self.norms.size) / self.norms)
+        unit = float(np.linalg.norm(rows)) / np.sqrt(self.norms.size)
+        return float(np.linalg.norm(lost)) / np.sqrt(self.nullity) / max(unit, 1e-300)
 
 
 def dependent_rows(jacobian: Jacobian, rank: RankPolicy = DEFAULT_RANK, *, memory: float = DENSE_BYTES) -> Dependence:
@@ -109,7 +118,7 @@ def dependent_rows(jacobian: Jacobian, rank: RankPolicy = DEFAULT_RANK, *, memor
 
 
 def _safe(norms: Array) -> Array:
-    """Return the row norms with 1 for 0, so that they can divide."""
+    """Return the row norms with their median for 0, so that they can divide."""
     if not np.isfinite(norms).all():
         row = int(np.argmin(np.isfinite(norms)))
         raise ProblemError(
@@ -118,7 +127,7 @@ def _safe(norms: Array) -> Array:
             "finite rows",
             "look for NaN or overflow in the Jacobian",
         )
-    return np.where(norms > 0, norms, 1.0)
+    return np.where(norms > 0, norms, np.median(norms[norms > 0]) if norms.any() else 1.0)
 
 
 def _blocks(projector: Array) -> tuple[tuple[int, ...], ...]:
@@ -165,15 +174,10 @@ def _from_kernel(
             width += 1
     null = np.hstack(nulls) if nulls else np.zeros((n, 0))
     basis = csr_array(coo_array((values, (rows, columns)), shape=(n, width)))
-    return Dependence(groups, null, basis, decision)
+    return Dependence(groups, null, basis, decision, norms)
 
 
 def _range_of_projector(block: Array) -> Array:
     """Return an orthonormal basis of the range of a projector: its eigenvalues are 0 and 1, cut at 1/2."""
     values, vectors = np.linalg.eigh(block)
     return vectors[:, values > 0.5]
-
-
-def _unit(rng: np.random.Generator, size: int) -> Array:
-    vector = rng.standard_normal(size)
-    return vector / np.linalg.norm(vector)

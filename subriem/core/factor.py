@@ -21,8 +21,10 @@ from subriem.core.rank import EPS, GRAM_RESOLUTION, RankDecision, RankPolicy
 GRAM_COND_LIMIT = 1e6
 #: Relative residual after refinement above which a Gram's solution is not used.
 GRAM_RESIDUAL = 1e-9
-#: Traces of a Gram between which products of its entries neither underflow nor overflow.
-GRAM_RANGE = (1e-200, 1e200)
+#: Traces of a Gram between which squares of its entries neither underflow nor overflow.
+GRAM_RANGE = (1e-140, 1e140)
+#: Relative residual of a Gram solve that cannot be refined further, and the most refinements.
+ROUNDOFF, REFINEMENTS = 8 * EPS, 4
 #: Sizes up to which the extreme singular values are taken from a full SVD of the triangular factor.
 SMALL = 48
 
@@ -72,7 +74,7 @@ class GramCholesky(Factorization):
 
     backend = "gram-cholesky"
 
-    def __init__(self, jacobian: Jacobian, damping: float = 0.0) -> None:
+    def __init__(self, jacobian: Jacobian, damping: float = 0.0, accuracy: float = ROUNDOFF) -> None:
         super().__init__(jacobian, damping)
         with np.errstate(over="ignore", invalid="ignore"):  # then the trace is not finite
             gram = jacobian.gram()
@@ -85,8 +87,10 @@ class GramCholesky(Factorization):
         pivots = np.abs(self.factor.diagonal())
         #: A lower bound of cond D from the pivots.
         self.pivot_cond = float(pivots.max() / pivots.min()) if not self.failed else np.inf
-        #: |w - D v|/|w| of the last solve after refinement.
+        #: |w - D v|/|w| of the last solve, when last measured.
         self.residual = 0.0
+        #: Residual at which refinement stops.
+        self.accuracy = accuracy
 
     def _apply_inverse(self, w: Array) -> Array:
         if self.failed:
@@ -94,20 +98,22 @@ class GramCholesky(Factorization):
         return lapack.dpotrs(self.factor, w, lower=1)[0]
 
     def solve(self, w: Array) -> tuple[Array, Array, Array]:
-        """Return v, multiplier and image, after up to 3 refinements with products by D."""
+        """Return v, multiplier and image, refined with products by D until the residual is `accuracy` or stalls."""
         size = float(np.linalg.norm(w))
         multiplier = self._apply_inverse(w)
         v = self.jacobian.vjp(multiplier)
-        previous = np.inf
         image = self.jacobian.jvp(v)
-        for _ in range(3):
+        previous = np.inf
+        for _ in range(REFINEMENTS):
             rest = w - image - self.damping * multiplier
             self.residual = float(np.linalg.norm(rest)) / size if size else 0.0
-            if not self.residual > 8 * EPS or self.residual > previous / 2:
+            if not self.residual > self.accuracy or self.residual > previous / 2:
                 break
             previous = self.residual
-            multiplier = multiplier + self._apply_inverse(rest)
-            v = self.jacobian.vjp(multiplier)
+            change = self._apply_inverse(rest)
+            multiplier = multiplier + change
+            # not D^T of the new multiplier: rounding that would cost eps cond^2, the sum costs eps cond
+            v = v + self.jacobian.vjp(change)
             image = self.jacobian.jvp(v)
         return v, multiplier, image
 
@@ -232,7 +238,8 @@ class SVDFactor(Factorization):
             return
         self._left, self.sigma, self._right = np.linalg.svd(entries, full_matrices=False)
         self.decision = policy.decide(self.sigma, scale)
-        self.rank = self.decision.rank if fixed_rank is None else fixed_rank
+        # no policy can keep a value that is exactly zero
+        self.rank = self.decision.rank if fixed_rank is None else min(fixed_rank, int(np.count_nonzero(self.sigma)))
 
     def solve(self, w: Array) -> tuple[Array, Array, Array]:
         """Return v, multiplier and image; without damping on the kept singular values only."""
@@ -241,9 +248,10 @@ class SVDFactor(Factorization):
         left, right = self._left[:, kept], self._right[kept]
         coefficients = left.T @ w
         if not self.damping:
-            scaled = coefficients / sigma
-            v = right.T @ scaled
-            return v, left @ (scaled / sigma), self.jacobian.jvp(v)
+            with np.errstate(over="ignore"):
+                scaled = coefficients / sigma
+                v, multiplier = right.T @ scaled, left @ (scaled / sigma)
+            return v, multiplier, self.jacobian.jvp(v)
         damped = coefficients / (sigma**2 + self.damping)
         multiplier = left @ damped
         if left.shape[0] > left.shape[1]:

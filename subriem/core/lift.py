@@ -14,6 +14,7 @@ import numpy as np
 from subriem.core.errors import ProblemError, RankError
 from subriem.core.factor import (
     GRAM_COND_LIMIT,
+    ROUNDOFF,
     GRAM_RESIDUAL,
     Factorization,
     GramCholesky,
@@ -86,6 +87,7 @@ def factorize(
     start: Backend = "auto",
     only: bool = False,
     certify: bool = True,
+    accuracy: float = ROUNDOFF,
     memory: float = DENSE_BYTES,
 ) -> Factorization:
     """Factor D by the cheapest trustworthy backend.
@@ -130,7 +132,7 @@ def factorize(
                 f"cond D below {GRAM_COND_LIMIT:.0e}, or D within {memory:.1e} bytes",
                 "a larger memory, damping, or fewer outputs",
             )
-        factor, refusal = _attempt(backend, jacobian, rank, damping, scale, certify)
+        factor, refusal = _attempt(backend, jacobian, rank, damping, scale, certify, accuracy)
         if refusal:
             reasons.append(refusal)
         if only or not refusal:
@@ -140,7 +142,7 @@ def factorize(
 
 
 def _attempt(
-    backend: str, jacobian: Jacobian, rank: RankPolicy, damping: float, scale: float, certify: bool
+    backend: str, jacobian: Jacobian, rank: RankPolicy, damping: float, scale: float, certify: bool, accuracy: float
 ) -> tuple[Factorization, str]:
     """Factor by one backend; a non-empty sentence says why the result should not be used."""
     resolution = EPS
@@ -148,7 +150,7 @@ def _attempt(
     if backend == "svd":
         return SVDFactor(jacobian, rank, damping, scale), ""
     if backend == "gram-cholesky":
-        factor = GramCholesky(jacobian, damping)
+        factor = GramCholesky(jacobian, damping, accuracy)
         trusted, why = gram_trusted(factor, damping)
         resolution = GRAM_RESOLUTION
         if not trusted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -105,8 +106,8 @@ def numpy_map(
     Raises
     ------
     ProblemError
-        If n_in or n_out is not a positive integer, a function is not callable, a name list has the wrong length; at a call, if a function
-        returns the wrong shape. A wrong Jacobian is found at the first use by `check_map`.
+        If n_in or n_out is not a positive integer, a function is not callable, a name list has the wrong length; at a
+        call, if a function returns the wrong shape. A wrong Jacobian is found at the first use by `check_map`.
 
     Examples
     --------
@@ -207,7 +208,7 @@ def _quotient(source: Map, theta: Array, v: Array, h: float) -> Array:
 def _derivative(source: Map, theta: Array, v: Array, unit: float, x: Array) -> tuple[Array, float]:
     """Return the derivative of the value along v and its error, from the step where three quotients agree best."""
     quotients = [_quotient(source, theta, v, step * unit) for step in _LADDER]
-    changes = [float(np.linalg.norm(b - a)) for a, b in zip(quotients, quotients[1:], strict=False)]
+    changes = [float(np.linalg.norm(b - a)) for a, b in pairwise(quotients)]
     best, error = quotients[0], np.inf
     for i, step in enumerate(_LADDER[1:-1], start=1):
         noise = 4 * np.finfo(float).eps * float(np.linalg.norm(x)) / (step * unit)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -121,7 +120,12 @@ class RankPolicy:
             value = getattr(self, name)
             if name == "atol" and value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(value) or value <= 0:
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float | np.integer | np.floating)
+                or not np.isfinite(value)
+                or value <= 0
+            ):
                 raise ProblemError(
                     f"RankPolicy: {name} is not a positive finite number",
                     f"{name} = {value!r}",
@@ -196,7 +200,7 @@ class RankPolicy:
         kept = values.size - dropped
         # values not given lie between the extremes: all are dropped if the largest is
         rank = size - dropped if kept else 0
-        unseen = values.size < size and 0 < kept and 0 < dropped
+        unseen = values.size < size and kept > 0 and dropped > 0
         last = float(values[kept - 1]) if kept else 0.0
         following = float(values[kept]) if dropped else 0.0
         noise = max(following, EPS * top)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,28 @@ from subriem.core.protocols import Array
 FORMAT = "subriem"
 VERSION = 1
 _HEADER = "__header__"
+_RESERVED = frozenset({_HEADER, "file", "allow_pickle"})  # the last two are arguments of numpy.savez
+#: What NumPy, zipfile and json raise on files that are damaged or not ours.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    SyntaxError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def _plain(value: Any) -> Any:
     """Return a JSON-ready copy; non-finite floats become strings, so that the file is valid JSON."""
     if isinstance(value, dict):
+        if set(value) == {"__float__"}:
+            raise TypeError("the key '__float__' is taken by the file format")
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
@@ -59,32 +77,41 @@ def write(path: str | os.PathLike[str], kind: str, header: dict[str, Any], array
     Raises
     ------
     ProblemError
-        If the folder does not exist or cannot be written.
+        If the folder does not exist or cannot be written, or an array has a name the format keeps for itself.
     """
-    target = Path(path)
-    target = target if target.suffix else target.with_suffix(".npz")
+    target = _target(path)
+    if taken := _RESERVED & set(arrays):
+        raise ProblemError(
+            "an array has a name that is taken",
+            ", ".join(sorted(taken)),
+            f"none of {sorted(_RESERVED)}",
+            "another name",
+        )
     text = json.dumps({"format": FORMAT, "version": VERSION, "kind": kind, "data": _plain(header)}, allow_nan=False)
     payload = {**arrays, _HEADER: np.frombuffer(text.encode(), dtype=np.uint8)}
+    temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
-    except OSError as error:
-        raise ProblemError(
-            "the file cannot be written", f"{target}: {error}", "an existing writable folder", "mkdir"
-        ) from error
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with temporary.open("xb") as stream:  # not tempfile: its files are readable by their owner alone
             np.savez(stream, allow_pickle=False, **payload)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        raise ProblemError(
+            "the file cannot be written", f"{target}: {error}", "an existing writable folder with room", "mkdir"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
     return target
 
 
+def _target(path: str | os.PathLike[str]) -> Path:
+    target = Path(path)
+    return target if target.suffix else target.with_suffix(".npz")
+
+
 def read(path: str | os.PathLike[str], kind: str | None = None) -> tuple[str, dict[str, Any], dict[str, Array]]:
-    """Read a file written by `write`.
+    """Read a file written by `write`; the path gets the suffix .npz if it has none.
 
     Returns
     -------
@@ -97,16 +124,21 @@ def read(path: str | os.PathLike[str], kind: str | None = None) -> tuple[str, di
     ProblemError
         If the file is missing, is not of this format, is of a newer version or of another kind, or is corrupt.
     """
-    target = Path(path)
+    target = _target(path)
     hint = "a file written by subriem.io.save"
     try:
-        with np.load(target, allow_pickle=False) as archive:
+        loaded = np.load(target, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise ValueError("a single array")
+        with loaded as archive:
             raw = {name: archive[name] for name in archive.files}
         head = json.loads(raw.pop(_HEADER).tobytes().decode(), object_hook=_restore)
-        found, version, data = head["kind"], head["version"], head["data"]
+        found, version, data = str(head["kind"]), int(head["version"]), dict(head["data"])
+        if head["format"] != FORMAT:
+            raise ValueError(f"format {head['format']!r}")
     except FileNotFoundError as error:
         raise ProblemError("the file is missing", str(target), hint, "check the path") from error
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise ProblemError(
             "the file is corrupt or no subriem file", f"{target}: {error}", hint, "save it again"
         ) from error

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from subriem.core.dependence import Dependence
-from subriem.core.factor import Extremes, Factorization, GramCholesky
+from subriem.core.factor import ROUNDOFF, Extremes, Factorization, GramCholesky
 from subriem.core.jacobian import Jacobian, MapJacobian
 from subriem.core.lift import Backend, factorize
 from subriem.core.protocols import Array
@@ -127,6 +127,8 @@ class ClockField:
         Largest explicit D in bytes.
     start : Backend
         Where the escalation of the lift begins.
+    accuracy : float
+        Relative residual to which a Gram solve is refined.
     """
 
     def __init__(
@@ -138,11 +140,13 @@ class ClockField:
         line: Line | None,
         memory: float,
         start: Backend = "auto",
+        accuracy: float = ROUNDOFF,
     ) -> None:
         self.flow, self.rank = flow, rank
         self.clock: Clock = clock
         self.dependence, self.line, self.memory = dependence, line, memory
         self.start: Backend = start
+        self.accuracy = accuracy
         self.scale = 0.0
         #: Parameters at which the map was evaluated.
         self.evaluations = 0
@@ -190,7 +194,7 @@ class ClockField:
         certify = certify and not self.flow.damping
         factor = self._factorize(theta, self.start, certify)
         velocity, _, image = factor.solve(right)
-        if isinstance(factor, GramCholesky) and factor.residual > GRAM_RESIDUAL:
+        if isinstance(factor, GramCholesky) and factor.residual > max(GRAM_RESIDUAL, self.accuracy):
             factor = self._factorize(theta, "qr", certify)
             factor.reason = "the Gram solve left too large a residual"
             velocity, _, image = factor.solve(right)
@@ -205,6 +209,7 @@ class ClockField:
             scale=self.scale,
             start=start,
             certify=certify,
+            accuracy=self.accuracy,
             memory=self.memory,
         )
 

@@ -221,10 +221,22 @@ def _steps_into(solution: FlowSolution, arrays: dict[str, Array], limit: float) 
     arrays["fine/coefficients"] = _stacked([step.coefficients for step in fine], (7, size))
     arrays["fine/ramped"] = np.array([step.ramp is not None for step in fine], dtype=float)
     arrays["fine/ramp"] = _stacked([step.ramp for step in fine if step.ramp is not None], (size,))
-    arrays["cubic/ends"] = _stacked(cubic, (4, size))
+    if not _from_rows(solution, cubic):
+        arrays["cubic/ends"] = _stacked(cubic, (4, size))
     if not coarse:
         return ""
     return f"dense output reduced to cubic Hermite (exact: {needed:.3g} bytes, limit {limit:.3g})"
+
+
+def _from_rows(solution: FlowSolution, cubic: Sequence[tuple[Array, Array, Array, Array]]) -> bool:
+    """Whether the cubics join the rows with their velocities, so that their ends need not be stored again."""
+    if len(cubic) != len(solution.grid) - 1 or "velocity" not in solution.channels:
+        return False
+    y, f = solution.y, solution["velocity"]
+    rows = zip(y[:-1], f[:-1], y[1:], f[1:], strict=True)
+    return all(
+        np.array_equal(a, b) for step, row in zip(cubic, rows, strict=True) for a, b in zip(step, row, strict=True)
+    )
 
 
 def _stacked(values: Sequence[Any], shape: tuple[int, ...]) -> Array:
@@ -245,7 +257,11 @@ def _ends(segment: Segment) -> tuple[Array, Array, Array, Array]:
 def _dense_from(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> DenseOutput:
     ramps = iter(arrays["fine/ramp"])
     fine = iter(zip(arrays["fine/y"], arrays["fine/coefficients"], arrays["fine/ramped"], strict=True))
-    cubic = iter(arrays["cubic/ends"])
+    if "cubic/ends" in arrays:
+        cubic = iter(arrays["cubic/ends"])
+    else:
+        y, f = arrays["y"], arrays.get("channel/velocity", arrays["y"])
+        cubic = zip(y[:-1], f[:-1], y[1:], f[1:], strict=True)
     segments: list[Segment] = []
     for t, h, exact in zip(arrays["step/t"], arrays["step/h"], arrays["step/exact"], strict=True):
         if exact:

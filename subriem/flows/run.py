@@ -11,6 +11,7 @@ import numpy as np
 from subriem.core import store
 from subriem.core.budget import CancelToken, Meter
 from subriem.core.errors import ProblemError, RankError
+from subriem.core.factor import ROUNDOFF
 from subriem.core.gaussnewton import GaussNewton, gauss_newton
 from subriem.core.protocols import Array
 from subriem.core.rank import RankPolicy
@@ -26,6 +27,8 @@ from subriem.integration.events import Event
 
 #: The flow rests when the decrease of the cost per unit of rate * s, relative to C0, is below this.
 EQUILIBRIUM = 1e-16
+#: Relative residual of a lift as a share of rtol.
+LIFT_SHARE = 1e-4
 #: Seconds between two checkpoints.
 CHECKPOINT_SECONDS = 20.0
 #: Name of the event that ends a run at its cost goal.
@@ -194,6 +197,8 @@ class Run:
         """Drive the loop to an end and return the result."""
         record = Record()
         saved = meter.seconds
+        # no step asks for more of a lift than a share of its tolerance; v stays in range D^T whatever the residual
+        self.field.accuracy = max(ROUNDOFF, LIFT_SHARE * options.rtol)
         loop = FlowLoop(self.field, self.state, self.horizon, options, (*events, *self._goal_events()), record)
         self._already_there(loop)
         while loop.status is None:

@@ -24,9 +24,13 @@ Indices = NDArray[np.intp]
 #: Each member of a pair carries at least this fraction of |z|^2; else the pair is not the cause.
 MEMBER = 0.05
 #: A null direction is new if this fraction of its square lies outside the directions already explained.
-NEW = 0.1
+NEW = 1e-3
+#: Where chance could put `share` of a null vector on the support, this share is asked for.
+EXACT = 1.0 - 1e-6
 #: Largest entry of Z^T Z - 1 for null vectors that count as orthonormal.
 ORTHONORMAL = 1e-6
+#: Keeps quotients of zeros zero.
+TINY = 1e-300
 
 
 class UnitClass(StrEnum):
@@ -136,39 +140,53 @@ class _Suspect:
     """A degeneracy that the measures allow; a finding if null vectors lie in a span.
 
     The span is that of the parameters in `support`, or the one unit vector `direction` (K,). Each of
-    `members` must carry its part.
+    `members` must carry its part. All parameters of the units and those in `support` are the `territory`.
     """
 
     kind: UnitClass
     units: tuple[str, ...]
     support: Indices
+    territory: Indices
     measure: str
     value: float
     limit: float
     members: tuple[Indices, ...] = ()
     direction: Array | None = None
 
-    def captured(self, z: Array, share: float) -> tuple[float, Array]:
+    def captured(self, z: Array, share: float, room: int) -> tuple[float, Array]:
         """Return combinations (m, d) of null vectors with at least `share` in the span; first the least."""
-        inside = z[self.support] if self.direction is None else self.direction[None, :] @ z
-        values, vectors = np.linalg.eigh(inside.T @ inside)
-        kept = values >= share
-        return min(float(values[kept].min(initial=1.0)), 1.0), vectors[:, kept]
+        if self.direction is not None:
+            return _captured(self.direction[None, :] @ z, share)
+        # largest share that m random vectors put on the support for large K (edge of the Jacobi ensemble)
+        size, others = self.support.size / z.shape[0], z.shape[1] / z.shape[0]
+        chance = (np.sqrt(size * (1 - others)) + np.sqrt(others * (1 - size))) ** 2
+        if self.support.size > room:
+            return 1.0, np.zeros((z.shape[1], 0))
+        return _captured(z[self.support], EXACT if chance > share else share)
+
+
+def _captured(inside: Array, share: float) -> tuple[float, Array]:
+    values, vectors = np.linalg.eigh(inside.T @ inside)
+    kept = values >= share
+    return min(float(values[kept].min(initial=1.0)), 1.0), vectors[:, kept]
 
 
 @dataclass(frozen=True, eq=False)
 class _Layer:
     """What one hidden layer shows at theta, and where its parameters lie.
 
-    `activations` and `slopes` (relative to the steepest) are (N, width), `homogeneity` (width,). Indices into
-    theta: `incoming` (p, width) of W_l[j, :] and b_l[j], `outgoing` (q, width) of W_{l+1}[:, j], `biases`
-    (1, width) of b_l[j] and `next_biases` (q,) of b_{l+1}, the last two empty without biases.
+    `activations` and `slopes` (relative to the steepest) are (N, width), `effects`, `spreads` and `defects` (width,)
+    the measures of `outgoing`, `spread` and `homogeneity` in `UnitTolerances`. Indices into theta: `incoming`
+    (p, width) of W_l[j, :] and b_l[j], `outgoing` (q, width) of W_{l+1}[:, j], `biases` (1, width) of b_l[j] and
+    `next_biases` (q,) of b_{l+1}, the last two empty without biases.
     """
 
     number: int
     activations: Array
     slopes: Array
-    homogeneity: Array
+    effects: Array
+    spreads: Array
+    defects: Array
     theta: Array
     incoming: Indices
     outgoing: Indices
@@ -186,10 +204,10 @@ class _Layer:
         direction = np.zeros_like(self.theta)
         direction[self.incoming[:, unit]] = self.theta[self.incoming[:, unit]]
         direction[self.outgoing[:, unit]] = -self.theta[self.outgoing[:, unit]]
-        size = float(np.linalg.norm(direction))
-        return direction / size if size else direction
+        return direction / max(float(np.linalg.norm(direction)), TINY)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a measure that overflows is above its limit
 def null_units(
     net: Network,
     theta: Array,
@@ -207,25 +225,25 @@ def null_units(
     null_vectors : (K, m) or (K,) ndarray
         Orthonormal columns z with D z = 0, or nearly so at the end of a path.
     share : float
-        In (0.5, 1]: fraction of |z|^2 that must lie on the parameters which a kind of degeneracy moves.
+        In (0.5, 1]: fraction of |z|^2 that must lie on the parameters which a kind of degeneracy moves; all of it
+        (to 1e-6) for K > n and wherever the null vectors are so many that chance would do the same.
     tolerances : UnitTolerances, optional
 
     Returns
     -------
     tuple of UnitFinding
         Single units first, then pairs; null vectors that fit no kind give one UNCLASSIFIED finding which
-        names their carriers. For relu the rescalings that every such network has are no finding.
+        names their carriers. The rescalings that every relu or linear network has are no finding.
 
     Raises
     ------
     ProblemError
-        If theta or the null vectors do not fit the network, the latter are not orthonormal, or share is
-        outside (0.5, 1].
+        If theta or the null vectors do not fit, the latter are not orthonormal, or share is outside (0.5, 1].
 
     Notes
     -----
     Only the space spanned by the null vectors matters, not their choice (pass all of them: those of a relu
-    network include the rescalings). The kinds are those of mathematics, §1, and four more.
+    network include the rescalings). Most kinds are those of mathematics, §1.
 
     Examples
     --------
@@ -244,21 +262,45 @@ def null_units(
         raise ProblemError("share is not a majority", repr(share), "0.5 < share <= 1", "share=0.9")
     layers = list(_layers(net, theta))
     explained = np.zeros((z.shape[1], 0))
+    claimed = np.zeros(net.n_in, dtype=bool)
+    # on more than `room` = rank D parameters lies some null vector whatever the cause; for K > n every theta has
+    # null vectors that are no fault of a unit, and only what fits a small support exactly stands out
+    needed, room = share, net.n_in - z.shape[1]
+    if net.n_in > net.n_out:
+        needed, room = EXACT, room // 2
     findings: list[UnitFinding] = []
     for suspect in _suspects(net, layers, tolerances or UnitTolerances()):
-        carried, vectors = suspect.captured(z, share)
+        carried, vectors = suspect.captured(z, needed, room)
         new = _outside(vectors, explained)
+        if suspect.direction is None:
+            # what is left of a direction must still lie on parameters concerned
+            concerned = claimed.copy()
+            concerned[suspect.territory] = True
+            new = new @ _captured(z[concerned] @ new, needed)[1]
         members = [float(np.sum((z[part] @ new) ** 2)) for part in suspect.members]
         if new.shape[1] == 0 or min(members, default=np.inf) < MEMBER * new.shape[1]:
             continue
         explained = np.hstack([explained, new])
+        if suspect.direction is None:
+            # what lies on the parameters of all findings together needs no further cause
+            claimed[suspect.support] = True
+            more = _outside(_captured(z[claimed], EXACT)[1], explained)
+            explained, new = np.hstack([explained, more]), np.hstack([new, more])
         if suspect.measure:
-            kind, units, measure = suspect.kind, suspect.units, suspect.measure
-            findings.append(UnitFinding(kind, units, carried, measure, suspect.value, suspect.limit, new.shape[1]))
+            _report(findings, suspect, carried, new.shape[1])
     rest = z @ _outside(np.eye(z.shape[1]), explained)
     if rest.shape[1]:
         findings.append(_unclassified(net, layers, rest, share))
     return tuple(findings)
+
+
+def _report(findings: list[UnitFinding], suspect: _Suspect, carried: float, directions: int) -> None:
+    """Append a finding, or add the directions to the last one if it is about the same units."""
+    if findings and (findings[-1].kind, findings[-1].units) == (suspect.kind, suspect.units):
+        last = findings.pop()
+        carried, directions = min(last.share, carried), last.directions + directions
+    kind, units, measure = suspect.kind, suspect.units, suspect.measure
+    findings.append(UnitFinding(kind, units, carried, measure, suspect.value, suspect.limit, directions))
 
 
 # -- what the units show -----------------------------------------------------------------------------------
@@ -266,8 +308,10 @@ def null_units(
 
 def _layers(net: Network, theta: Array) -> Iterator[_Layer]:
     activations, slopes = net.hidden(theta)
+    theta, below = np.asarray(theta, dtype=np.float64), net.inputs
+    if not np.isfinite(theta).all():
+        raise ProblemError("theta is not finite", "NaN or inf", "finite parameters", "an earlier point of the path")
     weights, biases = net.layout.indices
-    below = net.inputs
     for layer, (a, slope) in enumerate(zip(activations, slopes, strict=True)):
         incoming, outgoing = weights[layer].T, weights[layer + 1]
         z = below @ theta[incoming]
@@ -276,20 +320,22 @@ def _layers(net: Network, theta: Array) -> Iterator[_Layer]:
             own_biases, next_biases = biases[layer][None, :], biases[layer + 1]
             incoming = np.vstack([incoming, own_biases])
             z += theta[biases[layer]]
-        sizes = np.linalg.norm(a, axis=0)
-        defect = np.linalg.norm(a - z * slope, axis=0) / np.where(sizes > 0, sizes, 1.0)
-        steepness = slope / net.rule.steepest
-        yield _Layer(layer + 1, a, steepness, defect, theta, incoming, outgoing, own_biases, next_biases)
+        sizes = np.sqrt(np.mean(a**2, axis=0))
+        effects, scale = sizes * np.linalg.norm(theta[outgoing], axis=0), max(float(sizes.max()), TINY)
+        defects = np.sqrt(np.mean((a - z * slope) ** 2, axis=0)) / np.maximum(sizes, TINY)
+        measures = effects / max(float(effects.max()), TINY), np.std(a, axis=0) / scale, defects
+        indices = incoming, outgoing, own_biases, next_biases
+        yield _Layer(layer + 1, a, slope / net.rule.steepest, *measures, theta, *indices)
         below = a
 
 
 def _suspects(net: Network, layers: list[_Layer], tolerances: UnitTolerances) -> Iterator[_Suspect]:
     """Yield what the measures allow: single units before pairs."""
-    for layer in layers if net.activation == "relu" else ():
+    for layer in layers if net.activation in ("relu", "linear") else ():
         for unit in range(layer.slopes.shape[1]):
-            # a symmetry of every relu network: explained, but no finding, hence without a measure
-            kind, units, own = UnitClass.RESCALING, (layer.name(unit),), layer.own(unit)
-            yield _Suspect(kind, units, own, "", 0.0, 0.0, direction=layer.rescaling(unit))
+            # a symmetry of every such network: explained, but no finding, hence without a measure
+            own, direction = layer.own(unit), layer.rescaling(unit)
+            yield _Suspect(UnitClass.RESCALING, (), own, own, "", 0.0, 0.0, direction=direction)
     for layer in layers:
         for unit in range(layer.slopes.shape[1]):
             allowed = [s for s in _single(layer, unit, tolerances) if s.value <= s.limit]
@@ -302,33 +348,32 @@ def _single(layer: _Layer, unit: int, tolerances: UnitTolerances) -> Iterator[_S
     """Yield every measure of one unit, whether or not it is within its limit."""
     a, slopes = layer.activations[:, unit], np.sort(layer.slopes[:, unit])[::-1]
     incoming, outgoing, own = layer.incoming[:, unit], layer.outgoing[:, unit], layer.own(unit)
-    units = (layer.name(unit),)
-    sizes = np.sqrt(np.mean(layer.activations**2, axis=0))
-    effects = sizes * np.linalg.norm(layer.theta[layer.outgoing], axis=0)
-    effect = float(effects[unit] / effects.max()) if effects.max() else 0.0
+    units, spanned = (layer.name(unit),), np.concatenate([own, layer.next_biases])
+    effect, spread, defect = (float(measure[unit]) for measure in (layer.effects, layer.spreads, layer.defects))
     if not a.any() and not slopes.any():
-        yield _Suspect(UnitClass.DEAD, units, own, "largest activation", 0.0, 0.0)
-    yield _Suspect(UnitClass.DEAD, units, incoming, "relative effect", effect, tolerances.outgoing)
-    spread = float(np.std(a) / sizes.max()) if sizes.max() else 0.0
+        yield _Suspect(UnitClass.DEAD, units, own, own, "largest activation", 0.0, 0.0)
+    yield _Suspect(UnitClass.DEAD, units, incoming, own, "relative effect", effect, tolerances.outgoing)
     if spread <= tolerances.spread and slopes[0] <= tolerances.saturated:
-        support = np.concatenate([own, layer.next_biases])
-        largest = float(slopes[0])
-        yield _Suspect(UnitClass.SATURATED, units, support, "largest slope", largest, tolerances.saturated)
+        kind, largest, limit = UnitClass.SATURATED, float(slopes[0]), tolerances.saturated
+        yield _Suspect(kind, units, spanned, spanned, "largest slope", largest, limit, (own,))
         return
     # where the activation is the same for all samples, its bias, its outgoing weights and the next biases all
     # move the next layer by a constant
-    support = np.concatenate([layer.biases[:, unit], outgoing, layer.next_biases])
-    yield _Suspect(UnitClass.CONSTANT, units, support, "spread of the activation", spread, tolerances.spread)
+    mover = np.concatenate([layer.biases[:, unit], outgoing])
+    support = np.concatenate([mover, layer.next_biases])
+    kind, name = UnitClass.CONSTANT, "spread of the activation"
+    yield _Suspect(kind, units, support, spanned, name, spread, tolerances.spread, (mover,))
     count = incoming.size
     last = float(slopes[count - 1]) if count <= slopes.size else 0.0
     flat = layer.slopes[:, unit] <= tolerances.saturated
     both_plateaus = bool(flat.any()) and float(np.ptp(a[flat])) > float(np.ptp(a)) / 2
     kind = UnitClass.STEP if both_plateaus else UnitClass.SPARSE
     name = f"slope number {count} of {slopes.size} samples"
-    yield _Suspect(kind, units, incoming, name, last, tolerances.slope)
-    defect, direction = float(layer.homogeneity[unit]), layer.rescaling(unit)
+    yield _Suspect(kind, units, incoming, own, name, last, tolerances.slope)
     name, limit = "departure from a(cz) = c a(z)", tolerances.homogeneity
-    yield _Suspect(UnitClass.RESCALING, units, own, name, defect, limit, direction=direction)
+    if defect <= limit:
+        direction = layer.rescaling(unit)
+        yield _Suspect(UnitClass.RESCALING, units, own, own, name, defect, limit, direction=direction)
 
 
 def _pairs(layer: _Layer, tolerances: UnitTolerances) -> Iterator[_Suspect]:
@@ -338,20 +383,22 @@ def _pairs(layer: _Layer, tolerances: UnitTolerances) -> Iterator[_Suspect]:
         centred_signs, centred = _angles(layer.activations - layer.activations.mean(axis=0))
         signs, sines = np.where(centred < sines, centred_signs, signs), np.minimum(centred, sines)
     pairs = np.argwhere(np.triu(sines <= tolerances.angle, 1))
+    name, limit = "sine between the activations", tolerances.angle
     for i, j in sorted(pairs.tolist(), key=lambda pair: float(sines[*pair])):
-        sine = float(sines[i, j])
+        sine, units = float(sines[i, j]), (layer.name(i), layer.name(j))
         kind = UnitClass.MERGING if signs[i, j] > 0 else UnitClass.OPPOSITE
-        part = layer.own if sine <= tolerances.coincidence else lambda unit: layer.outgoing[:, unit]
-        members = part(i), part(j)
-        support = np.concatenate([*members, layer.next_biases])
-        units, name = (layer.name(i), layer.name(j)), "sine between the activations"
-        yield _Suspect(kind, units, support, name, sine, tolerances.angle, members)
+        territory = np.concatenate([layer.own(i), layer.own(j), layer.next_biases])
+        parts = layer.outgoing[:, i], layer.outgoing[:, j]
+        support = np.concatenate([*parts, layer.next_biases])
+        yield _Suspect(kind, units, support, territory, name, sine, limit, parts)
+        if sine <= tolerances.coincidence:
+            parts = layer.own(i), layer.own(j)
+            yield _Suspect(kind, units, territory, territory, name, sine, limit, parts)
 
 
 def _angles(a: Array) -> tuple[Array, Array]:
     """Return the signs of the cosines, and the sines, between the columns of a; sine 1 with a zero column."""
-    sizes = np.linalg.norm(a, axis=0)
-    directions = a / np.where(sizes > 0, sizes, 1.0)
+    directions = a / np.maximum(np.linalg.norm(a, axis=0), TINY)
     cosines = directions.T @ directions
     return np.sign(cosines), np.sqrt(np.maximum(1.0 - cosines**2, 0.0))
 
@@ -367,12 +414,8 @@ def _null_space(net: Network, null_vectors: Array) -> Array:
     z = z.reshape(net.n_in, -1).astype(np.float64, copy=False)
     defect = float(np.abs(z.T @ z - np.eye(z.shape[1])).max(initial=0.0))
     if not defect <= ORTHONORMAL:
-        raise ProblemError(
-            "the null vectors are not orthonormal",
-            f"an entry of Z^T Z - 1 is {defect:.1e}",
-            f"at most {ORTHONORMAL:.0e}",
-            "right singular vectors of D as columns",
-        )
+        got, expected = f"an entry of Z^T Z - 1 is {defect:.1e}", f"at most {ORTHONORMAL:.0e}"
+        raise ProblemError("the null vectors are not orthonormal", got, expected, "singular vectors of D")
     return z
 
 

@@ -37,8 +37,8 @@ class Event:
     Examples
     --------
     >>> halfway = Event(lambda t, y: y[0] - 0.5, name="halfway", terminal=True)
-    >>> halfway.crossed(0.6, 0.4)
-    True
+    >>> halfway.crossed(0.1, -0.2), halfway.crossed(0.2, 0.1)
+    (True, False)
     """
 
     function: Callable[[float, Array], float]

@@ -10,10 +10,9 @@ import numpy as np
 from subriem.core.protocols import Array
 from subriem.flows.flow import Flow
 from subriem.flows.flowsolution import FlowSolution
+from subriem.plot.sampling import VISIBLE, sampled
 from subriem.plot.style import ADAPTED, MARK, STANDARD, THEORY, legend, new_figure, titled
 
-#: Points at which a path is looked at, and the smallest (C - floor)/C0 that is shown.
-POINTS, VISIBLE = 160, 1e-9
 #: Of an output (n,): the share of rows classified right, or the root mean square error.
 Score = Callable[[Array], float]
 
@@ -69,7 +68,7 @@ def comparison_figure(
     figure, axes = new_figure(4.1 * panels, 4.2, panels)
     runs = ((standard, STANDARD, "standard flow"), (adapted, ADAPTED, "adapted flow"))
     for solution, color, label in runs:
-        s, theta, x = _sampled(solution, flow)
+        s, theta, x = sampled(solution, flow.map)
         moved = np.linalg.norm(theta - solution.y[0], axis=1)
         cost = np.array([flow.cost.value(row) for row in x])
         left = np.maximum(cost - solution.cost_floor, 0.0) / solution.cost0
@@ -79,28 +78,15 @@ def comparison_figure(
         axes[1].semilogx(s[1:] / samples, [score(row) for row in x[1:]], color=color, label=label)
     axes[0].invert_xaxis()
     titled(axes[0], "How far the parameters move", r"cost left  $C/C_0$", r"$|\theta - \theta_0|$ (parameter units)")
-    legend(axes[0], loc="upper left")
     titled(axes[1], "What is learned when", "time  s / N", score_name)
-    legend(axes[1], loc="best")
     if spectra is not None:
         colors = {"start": THEORY, "adapted": ADAPTED, "standard": STANDARD}
         for name, sigma in spectra.items():
             kept = sigma > 1e-12 * sigma[0]
-            label = "common start" if name == "start" else f"end of the {name} flow"
+            label = "common start" if name == "start" else ""
             style = {"lw": 1.4, "ls": "--"} if name == "start" else {}
             axes[2].semilogy(np.arange(1, sigma.size + 1)[kept], sigma[kept], color=colors.get(name, MARK),
                              label=label, **style)  # fmt: skip
         titled(axes[2], "Singular values of D", "index", "singular value")
-        legend(axes[2], loc="upper right")
+    legend(figure, axes)
     return figure
-
-
-def _sampled(solution: FlowSolution, flow: Flow) -> tuple[Array, Array, Array]:
-    """Return s, theta and outputs at the start and at times spread logarithmically over the path."""
-    finite = solution.s[np.isfinite(solution.s)]
-    first, last = float(finite[1]) if finite.size > 1 else 1.0, float(finite[-1])
-    if solution.clock == "t" and solution.rate is not None and solution.t[-1] == 1.0:
-        last = -np.log(VISIBLE) / (2 * solution.rate)
-    s = np.concatenate([[0.0], np.geomspace(min(first, last), last, POINTS) * (1 - 1e-12)])
-    theta = np.array([solution.at(s=value) for value in s])
-    return s, theta, np.array([flow.map.value(point) for point in theta])

@@ -51,7 +51,7 @@ def cost_figure(
     >>> cost_figure(sr.follow(flow, [3.0]), samples=1).axes[0].get_yscale()
     'log'
     """
-    figure, (axes,) = new_figure(8.4, 4.6)
+    figure, (axes,) = new_figure(8.4, 4.9)
     cost0 = adapted.cost0
     floor = adapted.cost_floor / cost0 if cost0 > 0 else 0.0
     stop = _horizon(adapted, standard, free, tolerance)
@@ -80,7 +80,7 @@ def cost_figure(
         _mark_goal(axes, adapted, samples, tolerance + floor, tolerance)
     axes.set_xlim(0.0, stop / samples * 1.02)
     titled(axes, "Cost along the flow", "time  s / N", r"cost  $C/C_0$")
-    legend(axes, loc="upper right")
+    legend(figure, [axes])
     return figure
 
 

@@ -13,7 +13,7 @@ from subriem.core.lift import DEFAULT_RANK
 from subriem.core.protocols import Array, Map
 from subriem.core.rank import RankDecision, RankPolicy
 from subriem.flows.flowsolution import FlowSolution
-from subriem.plot.style import ADAPTED, MARK, STANDARD, THEORY, legend, new_figure, titled
+from subriem.plot.style import ADAPTED, MARK, SECOND, STANDARD, THEORY, legend, new_figure, titled
 
 #: Multiplications that all decompositions of one figure may take (about half a minute on a slow core).
 WORK = 5e10
@@ -134,12 +134,10 @@ def spectrum_figure(found: Spectra, dropped: str = "") -> Any:
         lines[0].set_label(f"{size - lowest} below the floor")
     axes.set_yscale("log")
     axes.set_xlim(found.clock[0], found.clock[-1])
-    low, high = axes.get_ylim()
-    axes.set_ylim(low / 3, high * 10 ** (0.22 * np.log10(high / low)))
     name = r"time  $t = 1 - e^{-s/N}$" if found.name == "t" else "time  s"
     titled(axes, "Singular values of D along the path", name, "singular value (output unit / parameter unit)")
-    legend(axes, loc="upper left", ncols=2)
     _sorted(single, found, values, floors, dropped)
+    legend(figure, (axes, single))
     return figure
 
 
@@ -147,15 +145,13 @@ def _sorted(axes: Any, found: Spectra, values: Array, floors: Array, dropped: st
     """Draw the spectrum at both ends over the index, with the step at the rank."""
     rank, size = found.ranks[-1], values.shape[1]
     index = np.arange(1, size + 1)
-    for row, color, label in ((0, THEORY, "start"), (-1, ADAPTED, "end")):
+    for row, color, label in ((0, THEORY, "spectrum at the start"), (-1, SECOND, "spectrum at the end")):
         kept = found.ranks[row]
         axes.semilogy(index[:kept], values[row, :kept], color=color, label=label)
         axes.semilogy(index[kept:], values[row, kept:], "o", color=STANDARD, ms=3.5)
     axes.axhline(floors[-1], color=THEORY, ls=(0, (6, 3)), lw=1.4)
     axes.annotate("rank floor", (0.02, floors[-1]), (0, 4), xycoords=("axes fraction", "data"),
                   textcoords="offset points", color=THEORY, fontsize=9.5)  # fmt: skip
-    low, high = axes.get_ylim()
-    axes.set_ylim(low / 3, high * 10 ** (0.22 * np.log10(high / low)))
     text = f"rank {rank} of {size}" + (f"\n{dropped}" if dropped else "")
     if rank < size:
         axes.annotate(text, (0.97, values[-1, -1]), (0, 14), xycoords=("axes fraction", "data"),
@@ -164,4 +160,3 @@ def _sorted(axes: Any, found: Spectra, values: Array, floors: Array, dropped: st
         axes.annotate(text, (0.02, floors[-1]), (0, -14), xycoords=("axes fraction", "data"),
                       textcoords="offset points", color=MARK, fontsize=9.5)  # fmt: skip
     titled(axes, "In order of size", "index", "singular value")
-    legend(axes, loc="upper right")

@@ -31,7 +31,9 @@ _STYLE = {
 }
 
 
-def new_figure(width: float, height: float, panels: int = 1, ratios: tuple[float, ...] | None = None) -> tuple[Any, Any]:
+def new_figure(
+    width: float, height: float, panels: int = 1, ratios: tuple[float, ...] | None = None
+) -> tuple[Any, Any]:
     """Return a Figure (size in inches) and its axes in a row."""
     matplotlib = optional_import("matplotlib", "plot")
     module = optional_import("matplotlib.figure", "plot")
@@ -50,9 +52,15 @@ def titled(axes: Any, title: str, xlabel: str, ylabel: str) -> None:
     axes.set_ylabel(ylabel)
 
 
-def legend(axes: Any, **where: Any) -> None:
-    """Add a legend on a slightly opaque ground, so that grid lines do not cross the words."""
-    axes.legend(**({"frameon": True, "framealpha": 0.92, "edgecolor": "none", "fontsize": 9.5} | where))
+def legend(figure: Any, axes: Any) -> None:
+    """Add one legend below all axes, where no curve can run through it; equal labels are named once."""
+    entries = {}
+    for panel in axes:
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    columns = min(len(entries), max(2, int(figure.get_figwidth() / 2.6)))
+    place = {"loc": "outside lower center", "ncols": columns, "frameon": False, "fontsize": 9.5}
+    figure.legend(list(entries.values()), list(entries), **place)
 
 
 def save(figure: Any, path: str | os.PathLike[str]) -> Path:

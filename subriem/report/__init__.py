@@ -1,0 +1,6 @@
+"""Reports: one self-contained HTML file that says what was run, what was found, and what that does not say."""
+
+from subriem.report.flow import flow_report
+from subriem.report.study import RowGroup, Study
+
+__all__ = ["RowGroup", "Study", "flow_report"]

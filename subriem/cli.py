@@ -1,0 +1,355 @@
+"""The command line: a CSV file in, a flow and its report out."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from subriem import io
+from subriem.core.budget import Budget, CancelToken, interruptible
+from subriem.core.errors import ProblemError, SubriemError, optional_import
+from subriem.core.rank import RankWarning
+from subriem.flows.cost import squared_error
+from subriem.flows.flow import Flow, adapted, standard
+from subriem.flows.flowsolution import FlowSolution
+from subriem.flows.follow import follow
+from subriem.flows.network import network
+from subriem.flows.persist import thinned
+from subriem.flows.run import Until
+from subriem.report import Study, flow_report, words
+from subriem.report.study import version
+from subriem.zoo.data import Table, iris, read_table
+
+#: Seconds for the standard flow, which is there to be compared with, and for the check without projection.
+STANDARD_SECONDS, FREE_SECONDS = 8.0, 20.0
+#: Accepted points of the standard flow that are saved.
+KEPT = 240
+#: Largest explicit D, in bytes, for which a width is chosen unasked.
+WIDTH_BYTES = 2.0**29
+OK, ENDED_OTHERWISE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+Activation = Literal["tanh", "sigmoid", "softplus", "relu", "linear"]
+Scheme = Literal["fan_in", "xavier"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a study needs besides its table.
+
+    Attributes
+    ----------
+    widths : tuple of int
+        Empty: chosen from the size of the table.
+    activation : str
+    seed : int
+    start : {"fan_in", "xavier"}
+    tolerance : float
+        (C - floor)/C0 to reach.
+    rtol : float
+        Of the integrator.
+    seconds : float
+        Budget of the adapted run.
+    command : str
+        The command line, for the report.
+    """
+
+    widths: tuple[int, ...] = ()
+    activation: Activation = "tanh"
+    seed: int = 0
+    start: Scheme = "fan_in"
+    tolerance: float = 1e-12
+    rtol: float = 1e-6
+    seconds: float = 120.0
+    command: str = ""
+
+
+def study_of(table: Table, settings: Settings, token: CancelToken | None = None) -> Study:
+    """Run the adapted flow on a table, check it without projection, and run the standard flow beside it.
+
+    Parameters
+    ----------
+    table : Table
+        As read.
+    settings : Settings
+    token : CancelToken, optional
+        Ends the run that is under way; those after it are left out.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    ProblemError
+        If the settings do not fit the table.
+    RankError
+        If the rank at the start cannot be decided within the memory limit.
+
+    Examples
+    --------
+    >>> study = study_of(iris(), Settings(widths=(4, 128, 3), seconds=0.0))
+    >>> study.adapted.status.name, study.standard.s[-1] > 0
+    ('BUDGET_SPENT', True)
+    """
+    token = token if token is not None else CancelToken()
+    scaled = table.standardised()
+    widths, notes = (settings.widths, []) if settings.widths else default_widths(scaled)
+    net = network(widths, scaled.features, settings.activation)
+    flow = adapted(net, squared_error(scaled.targets))
+    theta0 = net.initial(settings.seed, settings.start)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RankWarning)
+        sol = _run(
+            flow, theta0, settings, token, until=Until(cost=settings.tolerance), budget=Budget(seconds=settings.seconds)
+        )
+        free = other = None
+        if sol.line is not None and sol.status.success and not token.reason:
+            free = _run(
+                flow, theta0, settings, token, until=Until(cost=settings.tolerance), clock="s", project=False,
+                budget=Budget(seconds=FREE_SECONDS),
+            )  # fmt: skip
+        if not token.reason:
+            # the time at which the adapted flow reaches the tolerance, told by the theory
+            told = -np.log(settings.tolerance) / (2 * (flow.cost.rate or 1.0))
+            limit = Budget(seconds=STANDARD_SECONDS)
+            other = _run(standard(net, flow.cost), theta0, settings, token, until=Until(s=float(told)), budget=limit)
+    notes += dict.fromkeys(str(warning.message) for warning in caught)
+    return Study(
+        scaled,
+        net,
+        flow,
+        sol,
+        other,
+        free,
+        settings.tolerance,
+        settings.seed,
+        settings.start,
+        settings.command,
+        tuple(notes),
+    )
+
+
+def _run(flow: Flow, theta0: Any, settings: Settings, token: CancelToken, **how: Any) -> FlowSolution:
+    progress = sys.stderr.isatty() and find_spec("tqdm") is not None
+    return follow(flow, theta0, rtol=settings.rtol, progress=progress, cancel=token, throw=False, **how)
+
+
+def default_widths(table: Table) -> tuple[tuple[int, int, int], list[str]]:
+    """Return (p, h, Q) with notes: h is the least multiple of 32 for which K >= 2n, or less if D would be too large."""
+    (samples, p), q = table.features.shape, table.targets.shape[1]
+    n = samples * q
+
+    def parameters(h: int) -> int:
+        return h * (p + 1) + q * (h + 1)
+
+    hidden = 32 * max(1, int(np.ceil((2 * n - q) / (p + q + 1) / 32)))
+    most = int((WIDTH_BYTES / (8 * n) - q) / (p + q + 1)) // 32 * 32
+    if hidden <= most:
+        return (p, hidden, q), []
+    capped = max(most, 32)
+    note = (
+        f"The hidden width was limited to {capped} (K = {parameters(capped)}, n = {n}): {hidden} units, for K >= 2n, "
+        f"need {8e-9 * parameters(hidden) * n:.2g} GB for D. --widths sets it."
+    )
+    return (p, capped, q), [note]
+
+
+# -- what is printed and written -------------------------------------------------------------------------------
+
+
+def _finish(study: Study, out: Path, token: CancelToken) -> int:
+    """Save the runs, write the report, print the table; return the exit code."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ProblemError("the folder cannot be made", str(error), "a writable place", "--out FOLDER") from error
+    written = [io.save(study.adapted, out / "adapted.npz")]
+    if study.standard is not None:
+        written.append(io.save(thinned(study.standard, KEPT), out / "standard.npz"))
+    written.append(flow_report(study, out))
+    _say(words.verdict(study))
+    _say("")
+    widths = "-".join(str(width) for width in study.network.widths)
+    sizes = f"K = {study.network.n_in}, n = {study.network.n_out}"
+    _table([
+        ["data", f"{study.table.source}: {study.samples} rows, {study.table.features.shape[1]} features"],
+        ["network", f"{widths} {study.network.activation}, seed {study.seed}, start {study.start}: {sizes}"],
+        ["rank", words.rank_line(study)],
+    ])  # fmt: skip
+    _say("")
+    _table(words.versus(study))
+    if study.told is not None:
+        measured = f", measured {study.measured / study.samples:.4f} N" if study.measured is not None else ""
+        _say(f"\nstopping time told beforehand: s = {study.told / study.samples:.4f} N{measured}")
+    for note in study.notes:
+        _say(f"\nnote: {note}")
+    _say(f"\nwritten to {out}: {', '.join(path.name for path in written)}, and the figures as PNG")
+    if token.reason:
+        return INTERRUPTED
+    return OK if study.adapted.status.success else ENDED_OTHERWISE
+
+
+def _table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        _say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    """Return "4,128,3" as integers."""
+    try:
+        return tuple(int(part) for part in text.replace("-", ",").split(",")) if text else ()
+    except ValueError as error:
+        raise ProblemError(
+            "--widths is no list of integers", repr(text), "for example 4,128,3", "--widths 4,128,3"
+        ) from error
+
+
+# -- the commands ----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Shell:
+    """The commands of one call of `main`, and what they share."""
+
+    command: str
+    token: CancelToken = field(default_factory=CancelToken)
+
+    def application(self, cyclopts: Any) -> Any:
+        """Return the cyclopts application."""
+        app = cyclopts.App(
+            name="subriem", version=version(), help="Flows whose rank may fail: follow them, and say what was found.",
+            version_flags=["--version"], default_parameter=cyclopts.Parameter(negative=()),
+        )  # fmt: skip
+
+        def flow(
+            data: Path,
+            *,
+            target: str,
+            widths: str = "",
+            activation: Activation = "tanh",
+            seed: int = 0,
+            start: Scheme = "fan_in",
+            tolerance: float = 1e-12,
+            rtol: float = 1e-6,
+            kind: Literal["auto", "class", "number"] = "auto",
+            ignore: list[str] | None = None,
+            seconds: float = 120.0,
+            out: Path = Path("subriem-flow"),
+        ) -> int:
+            """Fit a table by the adapted gradient flow, compare it with the standard flow, and write a report.
+
+            Parameters
+            ----------
+            data
+                CSV file with a header, numeric features and a target column.
+            target
+                Name of the target column.
+            widths
+                Widths of the layers, for example 4,128,3; by default one hidden layer with K >= 2n.
+            activation
+                Of the hidden layers.
+            seed
+                Of the random start.
+            start
+                Variances of the random start.
+            tolerance
+                (C - floor)/C0 to reach.
+            rtol
+                Relative tolerance of the integrator.
+            kind
+                What the target is: by default numbers if all its cells are numbers, else classes.
+            ignore
+                Column to leave out; may be repeated.
+            seconds
+                Budget of the adapted run.
+            out
+                Folder for results, figures and report.html.
+            """
+            settings = Settings(_widths(widths), activation, seed, start, tolerance, rtol, seconds, self.command)
+            return self._study(read_table(data, target, kind=kind, ignore=ignore or ()), settings, out)
+
+        def demo(*, out: Path = Path("demo")) -> int:
+            """Run the flow on the bundled iris data with a network 4-128-3 (about 20 seconds).
+
+            Parameters
+            ----------
+            out
+                Folder for results, figures and report.html.
+            """
+            return self._study(iris(), Settings(widths=(4, 128, 3), command=self.command), out)
+
+        app.command(flow)
+        app.command(demo)
+        return app
+
+    def _study(self, table: Table, settings: Settings, out: Path) -> int:
+        optional_import("matplotlib", "plot")  # a missing package should not show after minutes
+        if out.exists() and not (out.is_dir() and os.access(out, os.W_OK)):
+            raise ProblemError(
+                "--out is no folder that can be written", str(out), "a new or writable folder", "--out FOLDER"
+            )
+        with interruptible(self.token):
+            return _finish(study_of(table, settings, self.token), out, self.token)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Without the program's name; by default that of the process.
+
+    Returns
+    -------
+    int
+        0 if the adapted flow reached its goal, 1 if it ended otherwise, 2 for bad input (said in four lines on stderr),
+        130 if it was interrupted (the partial result is saved and reported).
+
+    Examples
+    --------
+    >>> main(["--version"])
+    0.1.0
+    0
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        cyclopts = optional_import("cyclopts", "cli")
+        shell = _Shell(shlex.join(["subriem", *arguments]))
+        command, bound, _ = shell.application(cyclopts).parse_args(arguments, exit_on_error=False, print_error=False)
+        code = command(*bound.args, **bound.kwargs)
+        return code if isinstance(code, int) else OK
+    except SubriemError as error:
+        print(error, file=sys.stderr)
+        return BAD_INPUT if isinstance(error, ProblemError | ImportError) else ENDED_OTHERWISE
+    except KeyboardInterrupt:
+        print("interrupted before anything could be saved", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        if not type(error).__module__.startswith("cyclopts"):
+            raise
+        got = " ".join(str(error).split())
+        hint = "subriem --help, or subriem flow --help"
+        print(
+            ProblemError("the command line is not understood", got, "subriem flow DATA.csv --target COLUMN", hint),
+            file=sys.stderr,
+        )
+        return BAD_INPUT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

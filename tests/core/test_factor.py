@@ -1,0 +1,93 @@
+"""Extreme singular values of each factorization against an SVD of the test's own."""
+
+import numpy as np
+import pytest
+
+from subriem.core.factor import GramCholesky, QRFactor, SVDFactor
+from subriem.core.jacobian import ArrayJacobian, CompressedJacobian, MetricJacobian
+from subriem.core.rank import RankPolicy
+from tests.core.matrices import orthonormal, with_singular_values
+
+KINDS = {"gram": GramCholesky, "qr": QRFactor, "svd": lambda j, mu: SVDFactor(j, RankPolicy(rtol=1e-14), mu)}
+
+
+def spectrum(size, smallest):
+    return np.concatenate([np.linspace(2.0, 0.5, size - 1), [smallest]])
+
+
+def shapes(size):
+    return [(size, size + 15), (size, size), (size + 15, size)]
+
+
+@pytest.mark.parametrize("damping", [0.0, 1e-6, 1e-2])
+@pytest.mark.parametrize("size", [5, 60, 200])
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_extremes(kind, size, damping):
+    rng = np.random.default_rng(size)
+    for n, k in shapes(size):
+        if kind == "gram" and k < n:
+            continue
+        for smallest in [0.25, 1e-3] + [1e-9] * (kind != "gram" and not damping):
+            entries = with_singular_values(rng, n, k, spectrum(size, smallest))
+            u, s, vt = np.linalg.svd(entries, full_matrices=False)
+            found = KINDS[kind](ArrayJacobian(entries), damping).extremes()
+            assert found.sigma_min == pytest.approx(s[-1], rel=1e-4)
+            assert found.sigma_max == pytest.approx(s[0], rel=0.03)
+            assert found.sigma_max <= s[0] * (1 + 1e-12)  # from below
+            for mine, own in ((found.left, u[:, -1]), (found.right, vt[-1])):
+                assert np.linalg.norm(mine) == pytest.approx(1.0, abs=1e-6)
+                assert abs(mine @ own) > 1 - 1e-3
+            assert np.sign(found.left @ u[:, -1]) == np.sign(found.right @ vt[-1])  # a pair
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_extremes_of_a_row(kind):
+    found = KINDS[kind](ArrayJacobian(np.array([[3.0, -4.0]])), 0.0).extremes()
+    assert found.sigma_max == pytest.approx(5.0)
+    assert found.sigma_min == pytest.approx(5.0)
+
+
+def test_null_vectors_of_a_truncated_svd():
+    rng = np.random.default_rng(3)
+    entries = with_singular_values(rng, 6, 9, [1, 1, 1, 1, 1e-13, 0])
+    factor = SVDFactor(ArrayJacobian(entries), RankPolicy())
+    assert factor.null_left().shape == (6, 2)
+    assert np.abs(entries.T @ factor.null_left()).max() < 1e-12
+    assert np.abs(entries @ factor.null_right()).max() < 1e-12
+    assert factor.extremes().sigma_min == pytest.approx(1.0)
+
+
+def test_fixed_rank_overrides_the_decision():
+    rng = np.random.default_rng(3)
+    entries = with_singular_values(rng, 3, 5, [1.0, 0.5, 0.25])
+    w = rng.standard_normal(3)
+    u, s, vt = np.linalg.svd(entries)
+    v = SVDFactor(ArrayJacobian(entries), RankPolicy(), fixed_rank=2).solve(w)[0]
+    np.testing.assert_allclose(v, vt[:2].T @ ((u[:, :2].T @ w) / s[:2]), atol=1e-14)
+
+
+def test_svd_of_nan_lifts_to_nan():
+    v, _, image = SVDFactor(ArrayJacobian(np.full((2, 3), np.nan)), RankPolicy()).solve(np.ones(2))
+    assert np.isnan(v).all()
+    assert v.shape == (3,)
+    assert image.shape == (2,)
+
+
+@pytest.mark.parametrize("metric", ["diagonal", "full"])
+def test_metric_and_compression_agree_with_their_entries(metric):
+    rng = np.random.default_rng(4)
+    entries = rng.standard_normal((4, 7))
+    root = rng.standard_normal((7, 7))
+    given = np.exp(rng.standard_normal(7)) if metric == "diagonal" else root @ root.T + np.eye(7)
+    from scipy.sparse import csr_array
+
+    basis = csr_array(orthonormal(rng, 4, 3))
+    for jacobian in (MetricJacobian(ArrayJacobian(entries), given), CompressedJacobian(ArrayJacobian(entries), basis)):
+        dense = jacobian.dense()
+        v, w = rng.standard_normal(jacobian.shape[1]), rng.standard_normal(jacobian.shape[0])
+        np.testing.assert_allclose(jacobian.jvp(v), dense @ v, atol=1e-13)
+        np.testing.assert_allclose(jacobian.vjp(w), dense.T @ w, atol=1e-13)
+        np.testing.assert_allclose(jacobian.gram(), dense @ dense.T, atol=1e-12)
+    m = np.diag(given) if metric == "diagonal" else given
+    measured = MetricJacobian(ArrayJacobian(entries), given).dense()
+    np.testing.assert_allclose(measured @ measured.T, entries @ np.linalg.inv(m) @ entries.T, atol=1e-12)
