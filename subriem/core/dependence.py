@@ -33,15 +33,15 @@ class Dependence:
         Orthonormal basis S of the complement, identity outside the groups.
     decision : RankDecision
         Taken on the rows scaled to unit length, so that the scale of an output cannot hide or feign dependence.
-    norms : (n,) ndarray
-        Lengths of the rows; a zero row counts as the median of the others.
+    norms : (n,) ndarray, optional
+        Lengths of the rows, a zero row counted as the median of the others; None takes them as equal.
     """
 
     groups: tuple[tuple[int, ...], ...]
     null: Array
     basis: csr_array
     decision: RankDecision
-    norms: Array
+    norms: Array | None = None
 
     @property
     def nullity(self) -> int:
@@ -61,10 +61,11 @@ class Dependence:
         if not self.nullity:
             return 0.0
         rng = np.random.default_rng(0)
-        terms = self.norms @ np.abs(self.null)
+        norms = self.norms if self.norms is not None else np.ones(self.null.shape[0])
+        terms = norms @ np.abs(self.null)
         lost = jacobian.vjp(self.null @ (rng.choice([-1.0, 1.0], self.nullity) / terms))
-        rows = jacobian.vjp(rng.choice([-1.0, 1.0], self.norms.size) / self.norms)
-        unit = float(np.linalg.norm(rows)) / np.sqrt(self.norms.size)
+        rows = jacobian.vjp(rng.choice([-1.0, 1.0], norms.size) / norms)
+        unit = float(np.linalg.norm(rows)) / np.sqrt(norms.size)
         return float(np.linalg.norm(lost)) / np.sqrt(self.nullity) / max(unit, 1e-300)
 
 

@@ -115,8 +115,8 @@ def gauss_newton(
         step, _, image = factor.solve(right)
         previous, reachable = reachable, float(np.linalg.norm(image))
         roundoff = EPS * float(np.linalg.norm(x) + np.linalg.norm(target))
-        if not np.isfinite(reachable):
-            break
+        if not np.isfinite(reachable) or (isinstance(factor, SVDFactor) and factor.rank < frozen):
+            break  # the map is not finite, or D lost the rank that was frozen
         if reachable <= max(roundoff, tolerance):
             converged = True
             break

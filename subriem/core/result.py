@@ -76,5 +76,8 @@ class Result:
     def __str__(self) -> str:
         return f"{self.headline()}\n{checks_text(self.checks)}"
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.headline()}>"
+
     def _repr_html_(self) -> str:
         return f"<p>{escape(self.headline())}</p>{checks_html(self.checks)}"

@@ -17,7 +17,7 @@ from subriem.flows.state import FlowState
 from subriem.integration.solution import Solution
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class FlowSolution(Solution):
     """The path of a flow; `sol.y` is theta (n_t, K), and `sol(.)` takes the clock that was used.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, fields, replace
 from typing import Any
 
 import numpy as np
@@ -28,10 +28,9 @@ DENSE_LIMIT = 256 * 2**20
 #: A header of plain values, and arrays by name.
 Parts = tuple[dict[str, Any], dict[str, Array]]
 
-_STATE_NUMBERS = (
-    "clock", "step", "last_step", "last_size", "theta_error", "sigma_scale", "cost0", "lowest_cost", "rank", "backend",
-    "accepted", "rejected", "projections", "evaluations",
-)  # fmt: skip
+#: Fields of a state that are no plain numbers or texts.
+_STATE_RICH = ("theta", "x0", "integrals", "marks")
+_STATE_PLAIN = tuple(field.name for field in fields(FlowState) if field.name not in _STATE_RICH)
 _SOLUTION_NUMBERS = ("message", "clock", "rate", "cost_floor", "goal", "theta_error", "reference_error")
 
 
@@ -40,9 +39,9 @@ _SOLUTION_NUMBERS = ("message", "clock", "rate", "cost_floor", "goal", "theta_er
 
 def state_parts(state: FlowState) -> Parts:
     """Return a state as a header of plain values and a dict of arrays; `state_from` undoes it."""
-    header: dict[str, Any] = {name: getattr(state, name) for name in _STATE_NUMBERS}
+    header: dict[str, Any] = {name: getattr(state, name) for name in _STATE_PLAIN}
     header["integrals"] = dict(state.integrals)
-    header["marks"] = [[mark.clock, mark.sigma_min, mark.speed, mark.length] for mark in state.marks]
+    header["marks"] = [list(astuple(mark)) for mark in state.marks]
     arrays = {"theta": state.theta}
     if state.x0 is not None:
         arrays["x0"] = state.x0
@@ -51,13 +50,14 @@ def state_parts(state: FlowState) -> Parts:
 
 def state_from(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> FlowState:
     """Return the state that `state_parts` took apart."""
-    numbers = {name: header[name] for name in _STATE_NUMBERS}
+    # a file written before a field existed leaves it at its default
+    plain = {name: header[name] for name in _STATE_PLAIN if name in header}
     return FlowState(
         theta=arrays["theta"],
         x0=arrays.get("x0"),
         integrals=dict(header["integrals"]),
         marks=[Mark(*numbers) for numbers in header["marks"]],
-        **numbers,
+        **plain,
     )
 
 

@@ -25,7 +25,7 @@ Indices = NDArray[np.intp]
 MEMBER = 0.05
 #: A null direction is new if this fraction of its square lies outside the directions already explained.
 NEW = 1e-3
-#: Where chance could put `share` of a null vector on the support, this share is asked for.
+#: Share that stands for all of a null vector.
 EXACT = 1.0 - 1e-6
 #: Largest entry of Z^T Z - 1 for null vectors that count as orthonormal.
 ORTHONORMAL = 1e-6
@@ -140,13 +140,12 @@ class _Suspect:
     """A degeneracy that the measures allow; a finding if null vectors lie in a span.
 
     The span is that of the parameters in `support`, or the one unit vector `direction` (K,). Each of
-    `members` must carry its part. All parameters of the units and those in `support` are the `territory`.
+    `members` must carry its part.
     """
 
     kind: UnitClass
     units: tuple[str, ...]
     support: Indices
-    territory: Indices
     measure: str
     value: float
     limit: float
@@ -157,12 +156,9 @@ class _Suspect:
         """Return combinations (m, d) of null vectors with at least `share` in the span; first the least."""
         if self.direction is not None:
             return _captured(self.direction[None, :] @ z, share)
-        # largest share that m random vectors put on the support for large K (edge of the Jacobi ensemble)
-        size, others = self.support.size / z.shape[0], z.shape[1] / z.shape[0]
-        chance = (np.sqrt(size * (1 - others)) + np.sqrt(others * (1 - size))) ** 2
         if self.support.size > room:
             return 1.0, np.zeros((z.shape[1], 0))
-        return _captured(z[self.support], EXACT if chance > share else share)
+        return _captured(z[self.support], share)
 
 
 def _captured(inside: Array, share: float) -> tuple[float, Array]:
@@ -226,7 +222,7 @@ def null_units(
         Orthonormal columns z with D z = 0, or nearly so at the end of a path.
     share : float
         In (0.5, 1]: fraction of |z|^2 that must lie on the parameters which a kind of degeneracy moves; all of it
-        (to 1e-6) for K > n and wherever the null vectors are so many that chance would do the same.
+        (to 1e-6) for K > n or m > K/2.
     tolerances : UnitTolerances, optional
 
     Returns
@@ -263,20 +259,15 @@ def null_units(
     layers = list(_layers(net, theta))
     explained = np.zeros((z.shape[1], 0))
     claimed = np.zeros(net.n_in, dtype=bool)
-    # on more than `room` = rank D parameters lies some null vector whatever the cause; for K > n every theta has
-    # null vectors that are no fault of a unit, and only what fits a small support exactly stands out
+    # on more than `room` = rank D parameters lies some null vector whatever the cause; for K > n, and where null
+    # vectors abound, most are no fault of a unit, and only what fits a small support exactly stands out
     needed, room = share, net.n_in - z.shape[1]
-    if net.n_in > net.n_out:
+    if net.n_in > net.n_out or z.shape[1] > room:
         needed, room = EXACT, room // 2
     findings: list[UnitFinding] = []
     for suspect in _suspects(net, layers, tolerances or UnitTolerances()):
         carried, vectors = suspect.captured(z, needed, room)
         new = _outside(vectors, explained)
-        if suspect.direction is None:
-            # what is left of a direction must still lie on parameters concerned
-            concerned = claimed.copy()
-            concerned[suspect.territory] = True
-            new = new @ _captured(z[concerned] @ new, needed)[1]
         members = [float(np.sum((z[part] @ new) ** 2)) for part in suspect.members]
         if new.shape[1] == 0 or min(members, default=np.inf) < MEMBER * new.shape[1]:
             continue
@@ -335,7 +326,7 @@ def _suspects(net: Network, layers: list[_Layer], tolerances: UnitTolerances) ->
         for unit in range(layer.slopes.shape[1]):
             # a symmetry of every such network: explained, but no finding, hence without a measure
             own, direction = layer.own(unit), layer.rescaling(unit)
-            yield _Suspect(UnitClass.RESCALING, (), own, own, "", 0.0, 0.0, direction=direction)
+            yield _Suspect(UnitClass.RESCALING, (), own, "", 0.0, 0.0, direction=direction)
     for layer in layers:
         for unit in range(layer.slopes.shape[1]):
             allowed = [s for s in _single(layer, unit, tolerances) if s.value <= s.limit]
@@ -348,32 +339,33 @@ def _single(layer: _Layer, unit: int, tolerances: UnitTolerances) -> Iterator[_S
     """Yield every measure of one unit, whether or not it is within its limit."""
     a, slopes = layer.activations[:, unit], np.sort(layer.slopes[:, unit])[::-1]
     incoming, outgoing, own = layer.incoming[:, unit], layer.outgoing[:, unit], layer.own(unit)
-    units, spanned = (layer.name(unit),), np.concatenate([own, layer.next_biases])
+    units = (layer.name(unit),)
     effect, spread, defect = (float(measure[unit]) for measure in (layer.effects, layer.spreads, layer.defects))
     if not a.any() and not slopes.any():
-        yield _Suspect(UnitClass.DEAD, units, own, own, "largest activation", 0.0, 0.0)
-    yield _Suspect(UnitClass.DEAD, units, incoming, own, "relative effect", effect, tolerances.outgoing)
+        yield _Suspect(UnitClass.DEAD, units, own, "largest activation", 0.0, 0.0)
+    yield _Suspect(UnitClass.DEAD, units, incoming, "relative effect", effect, tolerances.outgoing)
     if spread <= tolerances.spread and slopes[0] <= tolerances.saturated:
         kind, largest, limit = UnitClass.SATURATED, float(slopes[0]), tolerances.saturated
-        yield _Suspect(kind, units, spanned, spanned, "largest slope", largest, limit, (own,))
+        support = np.concatenate([own, layer.next_biases])
+        yield _Suspect(kind, units, support, "largest slope", largest, limit, (own,))
         return
     # where the activation is the same for all samples, its bias, its outgoing weights and the next biases all
     # move the next layer by a constant
     mover = np.concatenate([layer.biases[:, unit], outgoing])
     support = np.concatenate([mover, layer.next_biases])
     kind, name = UnitClass.CONSTANT, "spread of the activation"
-    yield _Suspect(kind, units, support, spanned, name, spread, tolerances.spread, (mover,))
+    yield _Suspect(kind, units, support, name, spread, tolerances.spread, (mover,))
     count = incoming.size
     last = float(slopes[count - 1]) if count <= slopes.size else 0.0
     flat = layer.slopes[:, unit] <= tolerances.saturated
     both_plateaus = bool(flat.any()) and float(np.ptp(a[flat])) > float(np.ptp(a)) / 2
     kind = UnitClass.STEP if both_plateaus else UnitClass.SPARSE
     name = f"slope number {count} of {slopes.size} samples"
-    yield _Suspect(kind, units, incoming, own, name, last, tolerances.slope)
+    yield _Suspect(kind, units, incoming, name, last, tolerances.slope)
     name, limit = "departure from a(cz) = c a(z)", tolerances.homogeneity
     if defect <= limit:
         direction = layer.rescaling(unit)
-        yield _Suspect(UnitClass.RESCALING, units, own, own, name, defect, limit, direction=direction)
+        yield _Suspect(UnitClass.RESCALING, units, own, name, defect, limit, direction=direction)
 
 
 def _pairs(layer: _Layer, tolerances: UnitTolerances) -> Iterator[_Suspect]:
@@ -387,13 +379,13 @@ def _pairs(layer: _Layer, tolerances: UnitTolerances) -> Iterator[_Suspect]:
     for i, j in sorted(pairs.tolist(), key=lambda pair: float(sines[*pair])):
         sine, units = float(sines[i, j]), (layer.name(i), layer.name(j))
         kind = UnitClass.MERGING if signs[i, j] > 0 else UnitClass.OPPOSITE
-        territory = np.concatenate([layer.own(i), layer.own(j), layer.next_biases])
         parts = layer.outgoing[:, i], layer.outgoing[:, j]
         support = np.concatenate([*parts, layer.next_biases])
-        yield _Suspect(kind, units, support, territory, name, sine, limit, parts)
+        yield _Suspect(kind, units, support, name, sine, limit, parts)
         if sine <= tolerances.coincidence:
             parts = layer.own(i), layer.own(j)
-            yield _Suspect(kind, units, territory, territory, name, sine, limit, parts)
+            support = np.concatenate([*parts, layer.next_biases])
+            yield _Suspect(kind, units, support, name, sine, limit, parts)
 
 
 def _angles(a: Array) -> tuple[Array, Array]:

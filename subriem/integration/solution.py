@@ -69,7 +69,7 @@ class DenseOutput:
         return self.segments[index](t)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Solution(Result):
     """A path t -> y(t), with SciPy's field names, time first.
 

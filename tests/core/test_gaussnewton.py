@@ -81,8 +81,8 @@ def test_the_residual_never_rises_towards_an_unreachable_target():
     fold = casadi_map(lambda t: t**2, 1)
     found = gauss_newton(fold, np.array([1.0]), np.array([-1.0]))
     assert all(b <= a for a, b in zip(found.residuals, found.residuals[1:], strict=False))
-    assert not found.converged
-    assert found.reachable > 0.1
+    assert not found.converged  # it ends in the fold, where D lost the rank that was frozen
+    assert found.residuals[-1] >= 1.0
 
 
 def duplicated(conflict):
@@ -102,7 +102,7 @@ def test_duplicated_rows_with_conflicting_targets_end_in_their_mean(conflict, co
     assert found.converged
     assert found.rank == 3
     mean = target.copy()
-    mean[[1, 3]] = 0.2 * 0 + (target[1] + target[3]) / 2
+    mean[[1, 3]] = (target[1] + target[3]) / 2
     np.testing.assert_allclose(found.x, mean, atol=1e-12)
     assert found.reachable < 1e-12
 

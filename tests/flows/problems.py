@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def thin(seed: int) -> Problem:
 
 def square(widths: list[int], seed: int) -> Problem:
     """K = n: as many samples as parameters, one output."""
-    parameters = sum(after * (before + 1) for before, after in zip(widths[:-1], widths[1:], strict=True))
+    parameters = sum(after * (before + 1) for before, after in pairwise(widths))
     return net_problem(widths, parameters, seed)
 
 

@@ -112,7 +112,7 @@ def _zscores(columns: Array, names: Sequence[str]) -> tuple[Array, Array, Array]
         means = columns.mean(axis=0)
         scales = columns.std(axis=0)
         scaled = (columns - means) / np.where(scales > 0, scales, 1.0)
-    bad = [name for j, name in enumerate(names) if not (scales[j] > 0 and np.isfinite(scaled[:, j]).all())]
+    bad = [name for j, name in enumerate(names) if not (0 < scales[j] < np.inf)]
     if bad:
         raise ProblemError(
             "a column cannot be brought to mean 0 and standard deviation 1",
