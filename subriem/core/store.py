@@ -127,10 +127,10 @@ def read(path: str | os.PathLike[str], kind: str | None = None) -> tuple[str, di
     target = _target(path)
     hint = "a file written by subriem.io.save"
     try:
-        loaded = np.load(target, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise ValueError("a single array")
-        with loaded as archive:
+        with target.open("rb") as stream:  # NumPy would leave a damaged file open
+            archive = np.load(stream, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("a single array")
             raw = {name: archive[name] for name in archive.files}
         head = json.loads(raw.pop(_HEADER).tobytes().decode(), object_hook=_restore)
         found, version, data = str(head["kind"]), int(head["version"]), dict(head["data"])

@@ -24,6 +24,13 @@ class SquaredError:
         h_i = factor * weight of the sample of i.
     samples : int
         N.
+
+    Examples
+    --------
+    >>> import numpy as np, subriem as sr
+    >>> cost = sr.flows.squared_error([[0.0], [2.0]])
+    >>> cost.gradient(np.array([1.0, 2.0])), cost.rate
+    (array([0.5, 0. ]), 0.5)
     """
 
     target: Array

@@ -24,8 +24,8 @@ POINT_LIKE = 2e-2
 IMMINENT = 3e-4
 #: The same where the steps crawl, provided a power law fits all remembered steps to `FIT`.
 VISIBLE, FIT = 2e-3, 1e-2
-#: Ratio of the speeds of the three steps through which an ending is extrapolated; a rise backwards by less than
-#: `ROUGHNESS` is noise.
+#: Ratio of sigma_min between the three steps through which an ending is extrapolated; a rise by less than `ROUGHNESS`
+#: on the way is noise.
 RATIO, ROUGHNESS = 1.5, 0.2
 #: Accepted steps remembered.
 MEMORY = 200
@@ -62,67 +62,56 @@ class Ending:
     remaining_length: float
 
 
-def _slower(marks: list[Mark], than: Mark) -> Mark | None:
-    """Return the newest mark of clearly less speed, back to the last slowing down; None if there is none."""
+def _healthier(marks: list[Mark], than: Mark) -> Mark | None:
+    """Return the newest mark of clearly larger sigma_min, back to its last rise; None if there is none."""
     previous = than
     for mark in reversed(marks):
         if mark.clock >= than.clock:
             continue
-        if mark.speed > previous.speed * (1 + ROUGHNESS) or mark.sigma_min < than.sigma_min:
+        if mark.sigma_min < previous.sigma_min * (1 - ROUGHNESS):
             return None
-        if mark.speed * RATIO <= than.speed:
+        if mark.sigma_min >= RATIO * than.sigma_min:
             return mark
         previous = mark
     return None
 
 
 def approach(marks: list[Mark]) -> Ending | None:
-    """Extrapolate a path to a singularity; None unless of late sigma_min fell and the speed rose.
+    """Extrapolate a path to a singularity; None unless sigma_min fell of late.
 
-    Three steps, of clearly different speed so that roundoff does not count, give t* and the exponent p of the
-    slowness. A rank change needs both a p of finite length and little length left by sigma/|d sigma/dl|. Before a
-    fold sigma^2 is linear in the clock, which gives t* more sharply.
+    Three steps, of clearly different sigma_min so that roundoff does not count, give t* and the exponent of
+    sigma ~ (t* - t)^q. The speed, which tells a rank change from an escape, is rougher where the flow is stiff: a
+    rank change needs both a speed of finite length and little length left by sigma/|d sigma/dl|.
     """
     last = marks[-1]
-    middle = _slower(marks, last)
-    first = _slower(marks, middle) if middle is not None else None
+    middle = _healthier(marks, last) if last.sigma_min > 0 else None
+    first = _healthier(marks, middle) if middle is not None else None
     if middle is None or first is None:
         return None
-    travelled = last.length - middle.length
-    if not (travelled > 0 and last.sigma_min > 0):
-        return None
-    end = power_law(first, middle, last)
+    end = power_law((first, middle, last))
     if not np.isfinite(end):
         return None
-    remaining = last.sigma_min * travelled / (middle.sigma_min - last.sigma_min)
-    if exponent(first, last, end) >= FINITE_LENGTH:
-        return Ending(Status.ESCAPED, end, remaining)
-    span = last.clock - middle.clock
-    if remaining > POINT_LIKE * last.length:
-        slowness = 1.0 / middle.speed - 1.0 / last.speed
-        return Ending(Status.ESCAPED, last.clock + span / last.speed / slowness, remaining)
-    squares = middle.sigma_min**2 - last.sigma_min**2
-    return Ending(Status.RANK_CHANGED, last.clock + span * last.sigma_min**2 / squares, remaining)
+    return _named(first, middle, last, end)
+
+
+def _named(first: Mark, middle: Mark, last: Mark, end: float) -> Ending:
+    """Return the ending at t* = end, told apart by the arc length left."""
+    remaining = last.sigma_min * (last.length - middle.length) / (middle.sigma_min - last.sigma_min)
+    point_like = remaining <= POINT_LIKE * last.length and exponent(first, last, end) < FINITE_LENGTH
+    return Ending(Status.RANK_CHANGED if point_like else Status.ESCAPED, end, remaining)
 
 
 def exponent(earlier: Mark, later: Mark, end: float) -> float:
-    """Return p of 1/|theta'| ~ (end - t)^p between two steps."""
-    if not end > later.clock:
-        return np.inf
+    """Return p of 1/|theta'| ~ (end - t)^p between two steps; its integral is finite for p < 1."""
     return float(np.log(later.speed / earlier.speed) / np.log((end - earlier.clock) / (end - later.clock)))
 
 
-def power_law(first: Mark, middle: Mark, last: Mark) -> float:
-    """Return t* of the law 1/|theta'| = c (t* - t)^p through three steps; nan if they do not approach a singularity.
-
-    An escape along which pairs of units merge has p = 1 + 1/m, theta ~ (t* - t)^{-1/m}: linear extrapolation (p = 1)
-    falls short there.
-    """
-    if not 0 < first.speed < middle.speed < last.speed:
-        return np.nan
-    before, after = np.log(middle.speed / first.speed), np.log(last.speed / middle.speed)
+def power_law(marks: tuple[Mark, Mark, Mark]) -> float:
+    """Return t* of the law sigma_min = c (t* - t)^q through three steps of falling sigma_min; nan if there is none."""
+    first, middle, last = marks
+    before, after = np.log(first.sigma_min / middle.sigma_min), np.log(middle.sigma_min / last.sigma_min)
     early, late = middle.clock - first.clock, last.clock - middle.clock
-    if not (early > 0 and late > 0):
+    if not (before > 0 and after > 0 and early > 0 and late > 0):
         return np.nan
     wanted = after / before
     # the ratio of logarithms falls from inf to late/early as t* - t runs from 0 to inf
@@ -148,21 +137,17 @@ def crawling(marks: list[Mark]) -> Ending | None:
     if len(marks) < WINDOW:
         return None
     recent = marks[-WINDOW:]
-    first, last = recent[0], recent[-1]
-    end = power_law(first, recent[WINDOW // 2], last)
+    first, middle, last = recent[0], recent[WINDOW // 2], recent[-1]
+    end = power_law((first, middle, last)) if last.sigma_min > 0 else np.nan
     rest = end - last.clock
     if not (np.isfinite(end) and CRAWL * (end - first.clock) < rest <= VISIBLE * last.clock):
         return None
-    clocks = np.array([mark.clock for mark in recent])
-    speeds = np.array([mark.speed for mark in recent])
-    power = exponent(first, last, end)
-    law = last.speed * (rest / (end - clocks)) ** power
-    if np.abs(speeds / law - 1.0).max() > FIT or last.sigma_min >= first.sigma_min:
+    clocks, sigmas = (np.array([getattr(mark, name) for mark in recent]) for name in ("clock", "sigma_min"))
+    power = np.log(first.sigma_min / last.sigma_min) / np.log((end - first.clock) / rest)
+    law = last.sigma_min * ((end - clocks) / rest) ** power
+    if np.abs(sigmas / law - 1.0).max() > FIT:
         return None
-    remaining = last.sigma_min * (last.length - first.length) / (first.sigma_min - last.sigma_min)
-    point_like = power < FINITE_LENGTH and remaining <= POINT_LIKE * last.length
-    status = Status.RANK_CHANGED if point_like else Status.ESCAPED
-    return Ending(status, end, remaining)
+    return _named(first, middle, last, end)
 
 
 def ending(marks: list[Mark], scale: float, *, stalled: bool = False) -> Ending | None:

@@ -36,6 +36,14 @@ class Flow:
     kind : FlowKind
     damping : float
         mu of D^T (D D^T + mu)^{-1}, in squared units of sigma; 0 for D^+.
+
+    Examples
+    --------
+    >>> import numpy as np, subriem as sr
+    >>> net = sr.flows.network([1, 8, 1], [[-1.0], [0.0], [1.0]])
+    >>> flow = sr.flows.adapted(net, sr.flows.squared_error([[1.0], [0.0], [1.0]]))
+    >>> print(flow.regime(net.initial(seed=0)))
+    over-parametrized: K = 25, n = 3, rank D = 3
     """
 
     map: Map

@@ -14,6 +14,7 @@ from subriem.flows.ending import Ending
 from subriem.flows.field import Clock, Line, to_s, to_t
 from subriem.flows.regime import Regime
 from subriem.flows.state import FlowState
+from subriem.flows.units import UnitFinding
 from subriem.integration.solution import Solution
 
 
@@ -29,6 +30,21 @@ class FlowSolution(Solution):
     ----------
     clock : {"s", "t"}
         The independent variable of the run, which `sol(.)` takes and `sol.grid` holds.
+    y : (n_t, K) ndarray
+        theta at the accepted points.
+    channels : mapping of str to ndarray
+        The quantities above, first axis n_t.
+    dense : DenseOutput
+        theta between the accepted points; `sol(.)` calls it.
+    events : tuple of Occurrence
+    rank : (n_t,) ndarray of int
+        Decided rank along the path, -1 where none was taken.
+    status, message : Status, str
+        How the run ended.
+    stats : dict
+        Counts, backends of the lift, closing residuals, what was thinned.
+    goal : float or None
+        (C - floor)/C0 that was asked for.
     s, t : (n_t,) ndarray
         Both clocks at the accepted points; s is inf at t = 1, and t is nan for a cost without a rate.
     rate : float or None
@@ -47,8 +63,18 @@ class FlowSolution(Solution):
         Distance of the end from that of a tighter unprojected run (`verify=True`), else nan.
     singularity : Ending or None
         The located end of a path that could not be continued.
+    units : tuple of UnitFinding
+        The units of a network that carry the null vector at a singular end, for K < n.
     state : FlowState
         Where the run can be resumed: ``sr.follow(flow, sol, until=…)``.
+
+    Examples
+    --------
+    >>> import numpy as np, subriem as sr
+    >>> cube = sr.numpy_map(lambda t: t**3 + t, lambda t: np.diag(3 * t**2 + 1), 1, 1)
+    >>> sol = sr.follow(sr.flows.adapted(cube, sr.flows.squared_error([2.0])), [0.0])
+    >>> float(np.round(sol.theta[0], 12)), sol.cost_ratio < 1e-28, float(np.round(sol(0.5)[0], 6))
+    (1.0, True, 0.682328)
     """
 
     clock: Clock
@@ -63,6 +89,7 @@ class FlowSolution(Solution):
     reference_error: float
     singularity: Ending | None
     state: FlowState
+    units: tuple[UnitFinding, ...] = ()
 
     @property
     def grid(self) -> Array:

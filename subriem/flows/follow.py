@@ -119,7 +119,7 @@ def follow(
     >>> fold = sr.numpy_map(lambda t: t**2, lambda t: np.diag(2 * t), 1, 1)
     >>> flow = sr.flows.adapted(fold, sr.flows.squared_error([-1.0]))
     >>> sol = sr.follow(flow, [1.0])
-    >>> sol.status.name, round(sol.s[-1], 6)
+    >>> sol.status.name, round(float(sol.s[-1]), 6)
     ('RANK_CHANGED', 0.693147)
     """
     _validate(clock, method, on_rank_change, rtol, atol, until)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from subriem.core.factor import SVDFactor
 from subriem.core.protocols import Array
 from subriem.core.rank import EPS
 from subriem.core.status import Status
@@ -26,6 +27,8 @@ DRIFT = 1e-9
 LOCATED = 1e-8
 #: Admissible error of ln C in one step by the identity with cos^2 phi, in units of rtol.
 IDENTITY = 10.0
+#: Step, relative to the clock, below which an ambiguous rank ends the path.
+CHATTER = 1e-6
 #: Largest number of projections a step.
 PROJECTIONS = 3
 #: Step size control: safety factor, smallest and largest change of the step.
@@ -103,6 +106,8 @@ class FlowLoop:
         self.message = ""
         self.singularity: Ending | None = None
         self.noise = 0.0
+        #: Right singular vectors (K, m) of the smallest singular values of D at the newest point.
+        self.null_right: Array | None = None
         self.occurrences: list[Occurrence] = []
         field.scale = state.sigma_scale
         field.evaluations = state.evaluations
@@ -310,6 +315,12 @@ class FlowLoop:
         extremes = self.field.extremes(point)
         state.sigma_scale = self.field.scale
         sigma_min, sigma_max = (extremes.sigma_min, extremes.sigma_max) if extremes else (np.nan, np.nan)
+        if extremes is not None:
+            factor = point.factor
+            if isinstance(factor, SVDFactor) and factor.rank < self.rank:
+                self.null_right = factor.null_right()
+            else:
+                self.null_right = extremes.right[:, None]
         self.noise = self._roundoff(point, sigma_min, sigma_max)
         numbers = {
             "cost": point.cost,
@@ -357,17 +368,23 @@ class FlowLoop:
         if found is not None:
             self._singular(found)
             return
-        rank = self._rank_of(point)
-        if rank == self.rank or not self.options.stop_on_rank_change:
+        if not self.options.stop_on_rank_change:
+            return
+        rank, decision = self._rank_of(point), point.factor.decision
+        ambiguous = decision is None or decision.ambiguous
+        # at a floor that the path grazes the truncated field jumps to and fro, and the steps shrink without an end
+        chatters = ambiguous and self.state.step < CHATTER * abs(self.state.clock)
+        if rank == self.rank and not chatters:
             return
         # a truncated lift has no speed to tell: the steps before it do
-        found = ending(self.state.marks[:-1], self.state.sigma_scale, stalled=True)
-        if found is not None and rank < self.rank:
+        marks = self.state.marks[:-1] if rank < self.rank else self.state.marks
+        found = ending(marks, self.state.sigma_scale, stalled=True)
+        if found is not None:
             self._singular(found)
             return
-        decision = point.factor.decision
-        status = Status.RANK_AMBIGUOUS if decision is None or decision.ambiguous else Status.RANK_CHANGED
-        self.end(status, f"from {self.rank} to {decision} at {self.field.clock} = {self.state.clock:.10g}")
+        status = Status.RANK_AMBIGUOUS if ambiguous else Status.RANK_CHANGED
+        change = f"from {self.rank} to" if rank != self.rank else "steps shrink without an end:"
+        self.end(status, f"{change} {decision} at {self.field.clock} = {self.state.clock:.10g}")
 
     def _singular(self, found: Ending) -> None:
         self.singularity = found

@@ -50,6 +50,15 @@ class Regime:
         a constant part missing and the rest of the theory of the over-parametrized regime goes through on S^T x.
     names : tuple of tuple of str
         The groups by name.
+
+    Examples
+    --------
+    >>> import subriem as sr
+    >>> net = sr.flows.network([1, 8, 1], [[-1.0], [0.5], [-1.0]])
+    >>> flow = sr.flows.adapted(net, sr.flows.squared_error([[1.0], [0.0], [2.0]]))
+    >>> regime = flow.regime(net.initial(seed=0))
+    >>> regime.rank, regime.names, regime.straight
+    (2, (('row 1, output 1', 'row 3, output 1'),), True)
     """
 
     name: RegimeName

@@ -20,9 +20,11 @@ from subriem.flows.field import Clock, ClockField, Line, Point, to_s, to_t
 from subriem.flows.flow import Flow, FlowKind
 from subriem.flows.flowsolution import FlowSolution
 from subriem.flows.loop import FlowLoop, Integrand, Options
+from subriem.flows.network import Network
 from subriem.flows.record import Record, Row
 from subriem.flows.regime import Regime, conflicting_groups, survey
 from subriem.flows.state import FlowState
+from subriem.flows.units import UnitFinding, null_units
 from subriem.integration.events import Event
 
 #: The flow rests when the decrease of the cost per unit of rate * s, relative to C0, is below this.
@@ -309,8 +311,21 @@ class Run:
             status=status, message=message, stats=self._stats(record, options, meter, closing), clock=self.clock, s=s,
             rate=rate, regime=self.regime, line=self.line, cost_floor=self.floor, conflicts=self.conflicts,
             goal=self.until.cost, theta_error=self.state.theta_error, reference_error=np.nan,
-            singularity=loop.singularity, state=self.state,
+            singularity=loop.singularity, state=self.state, units=self._units(loop),
         )  # fmt: skip
+
+    def _units(self, loop: FlowLoop) -> tuple[UnitFinding, ...]:
+        """Name the units of a network that carry the right null vector at a singular end, for K < n."""
+        network = self.flow.map
+        null = loop.null_right
+        if (
+            loop.singularity is None
+            or null is None
+            or not isinstance(network, Network)
+            or network.n_in >= network.n_out
+        ):
+            return ()
+        return null_units(network, self.state.theta, null / np.linalg.norm(null, axis=0))
 
     def _stats(self, record: Record, options: Options, meter: Meter, closing: GaussNewton | None) -> dict[str, Any]:
         state = self.state

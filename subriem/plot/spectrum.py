@@ -133,7 +133,11 @@ def spectrum_figure(found: Spectra, dropped: str = "") -> Any:
         lines = axes.plot(found.clock, values[:, lowest:], color=STANDARD, lw=1.0)
         lines[0].set_label(f"{size - lowest} below the floor")
     axes.set_yscale("log")
-    axes.set_xlim(found.clock[0], found.clock[-1])
+    if found.clock.size > 1:
+        axes.set_xlim(found.clock[0], found.clock[-1])
+    else:  # one point is no line
+        for drawn in axes.get_lines():
+            drawn.set_marker("o")
     name = r"time  $t = 1 - e^{-s/N}$" if found.name == "t" else "time  s"
     titled(axes, "Singular values of D along the path", name, "singular value (output unit / parameter unit)")
     _sorted(single, found, values, floors, dropped)

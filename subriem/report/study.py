@@ -45,12 +45,13 @@ class RowGroup:
 
 
 def named_rows(rows: tuple[int, ...], most: int = 8) -> str:
-    """Return "row 7", "rows 102 and 143", or "rows 1, 2, 3 and 9 more"."""
+    """Return "row 7", "rows 102 and 143", or "150 rows (1, 2, 3, …)"."""
     words = [str(row) for row in rows]
     if len(words) == 1:
         return f"row {words[0]}"
-    last = words.pop() if len(words) <= most else f"{len(words) - most + 1} more"
-    return f"rows {', '.join(words[: most - 1])} and {last}"
+    if len(words) > most:
+        return f"{len(words)} rows ({', '.join(words[:most])}, …)"
+    return f"rows {', '.join(words[:-1])} and {words[-1]}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,8 +40,10 @@ def _where(sol: FlowSolution) -> str:
 
 def _left(sol: FlowSolution, capital: bool = False) -> str:
     last = float(sol["cost"][-1])
-    share = f" ({last / sol.cost0:.1e} of it)" if sol.cost0 > 0 else ""
-    text = f"the cost fell from {sol.cost0:.4g} to {last:.2g}{share}"
+    ratio = last / sol.cost0 if sol.cost0 > 0 else 0.0
+    text = (
+        f"the cost fell from {sol.cost0:.4g} to {last:.4g} ({f'{ratio:.1%}' if ratio > 1e-3 else f'{ratio:.1e}'} of it)"
+    )
     return text[0].upper() + text[1:] if capital else text
 
 

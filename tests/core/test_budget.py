@@ -75,12 +75,17 @@ def interrupt():
 def test_first_sigint_cancels_second_interrupts():
     before = signal.getsignal(signal.SIGINT)
     token = CancelToken()
-    with pytest.raises(KeyboardInterrupt), interruptible(token) as inside:
-        assert inside is token
-        interrupt()
-        assert token.reason == "SIGINT"
-        interrupt()
-        pytest.fail("the second interrupt was swallowed")
+
+    def run():
+        with interruptible(token) as inside:
+            assert inside is token
+            interrupt()
+            assert token.reason == "SIGINT"
+            interrupt()
+            pytest.fail("the second interrupt was swallowed")
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
     assert signal.getsignal(signal.SIGINT) is before
 
 

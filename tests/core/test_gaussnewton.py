@@ -1,5 +1,7 @@
 """Fixed-rank Gauss-Newton: speed, horizontality, safety, and honesty about the end."""
 
+import itertools
+
 import casadi as ca
 import numpy as np
 import pytest
@@ -43,7 +45,7 @@ def test_converges_quadratically():
     np.testing.assert_array_equal(found.x, source.value(found.theta))
     large = [r for r in found.residuals if r > 1e-13]
     assert len(large) >= 3
-    assert all(after <= 5 * before**2 for before, after in zip(large, large[1:], strict=False))
+    assert all(after <= 5 * before**2 for before, after in itertools.pairwise(large))
 
 
 def test_steps_are_of_least_norm():
@@ -53,7 +55,7 @@ def test_steps_are_of_least_norm():
     found = gauss_newton(source, start, target)
     points = [*source.points]
     assert len(points) - 1 == found.evaluations == len(found.residuals) - 1
-    for before, after in zip(points, points[1:], strict=False):
+    for before, after in itertools.pairwise(points):
         kernel = np.linalg.svd(source.inner.jacobian(before))[2][3:].T
         assert np.linalg.norm(kernel.T @ (after - before)) <= 1e-12 * np.linalg.norm(after - before) + 1e-15
     assert np.linalg.norm(found.theta - start) > 0.01

@@ -236,7 +236,9 @@ def test_one_entry_of_many_is_found(n):
     a = np.random.default_rng(0).standard_normal((n, n))
     b = a.copy()
     b[7, 11] *= 1.01
-    check_map(numpy_map(lambda t: np.tanh(a @ t), lambda t: (1 - np.tanh(a @ t) ** 2)[:, None] * a, n, n), np.ones(n) / n)
+    check_map(
+        numpy_map(lambda t: np.tanh(a @ t), lambda t: (1 - np.tanh(a @ t) ** 2)[:, None] * a, n, n), np.ones(n) / n
+    )
     wrong = numpy_map(lambda t: np.tanh(a @ t), lambda t: (1 - np.tanh(a @ t) ** 2)[:, None] * b, n, n)
     with pytest.raises(ProblemError, match=r"at x\[7\]"):
         check_map(wrong, np.ones(n) / n)

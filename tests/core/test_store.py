@@ -21,7 +21,12 @@ HEADER = {
     "status": Status.RANK_CHANGED,
     "tuple": (1, (2.5, "x")),
 }
-ARRAYS = {"t": np.linspace(0, 1, 5), "y": np.arange(6.0).reshape(2, 3), "rank": np.array([1, -1]), "e": np.zeros((0, 3))}
+ARRAYS = {
+    "t": np.linspace(0, 1, 5),
+    "y": np.arange(6.0).reshape(2, 3),
+    "rank": np.array([1, -1]),
+    "e": np.zeros((0, 3)),
+}
 
 
 def test_round_trip(tmp_path):
@@ -145,7 +150,7 @@ def test_foreign_headers(tmp_path, changes, words):
 
 def test_another_kind(tmp_path):
     path = store.write(tmp_path / "a", "solution", {}, {})
-    with pytest.raises(ProblemError, match="'solution'[\\s\\S]*'state'"):
+    with pytest.raises(ProblemError, match=r"'solution'[\s\S]*'state'"):
         store.read(path, "state")
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import zipfile
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def assert_same(loaded, sol):
     assert [(e.name, e.clock, e.terminal) for e in loaded.events] == [(e.name, e.clock, e.terminal) for e in sol.events]
     for mine, other in zip(loaded.events, sol.events, strict=True):
         np.testing.assert_array_equal(mine.y, other.y)
-    np.testing.assert_equal(vars(loaded.state), vars(sol.state))
+    np.testing.assert_equal(asdict(loaded.state), asdict(sol.state))
     assert loaded.singularity == sol.singularity
 
 
@@ -100,7 +101,7 @@ def test_a_checkpoint_file_is_a_state_that_resumes(tmp_path):
     assert 0 < state.clock < 1
     np.testing.assert_allclose(sr.follow(flow, state).theta, sr.follow(flow, theta0).theta, rtol=1e-10, atol=1e-10)
     again = io.load(io.save(state, tmp_path / "again.npz"))
-    np.testing.assert_equal(vars(again), vars(state))
+    np.testing.assert_equal(asdict(again), asdict(state))
 
 
 def test_a_named_end_comes_back(tmp_path):

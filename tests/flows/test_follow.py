@@ -1,4 +1,4 @@
-"""`follow` as a tool: goals, clocks, events, quadratures, budgets, resuming, ends with names, and errors at the door."""
+"""`follow` as a tool: goals, clocks, events, quadratures, budgets, resuming, named ends, and errors at the door."""
 
 import os
 import signal
@@ -33,7 +33,8 @@ def test_both_clocks_reach_the_same_point_and_say_where_they_are() -> None:
     flow, theta0 = small()
     by_t = sr.follow(flow, theta0, until=sr.Until(t=0.9), rtol=1e-10)
     by_s = sr.follow(flow, theta0, until=sr.Until(t=0.9), clock="s", rtol=1e-10)
-    assert by_t.clock == "t" and by_s.clock == "s"
+    assert by_t.clock == "t"
+    assert by_s.clock == "s"
     assert by_t.s[-1] == pytest.approx(-4 * np.log(0.1), rel=1e-14)
     assert by_s.t[-1] == pytest.approx(0.9, rel=1e-14)
     assert np.linalg.norm(by_t.theta - by_s.theta) < 1e-8 * by_t.path_length
@@ -53,7 +54,8 @@ def test_cost_goal_in_the_s_clock_is_located() -> None:
 def test_cost_goal_in_the_t_clock_closes_the_orbit() -> None:
     flow, theta0 = small()
     sol = sr.follow(flow, theta0)
-    assert sol.t[-1] == 1.0 and np.isinf(sol.s[-1])
+    assert sol.t[-1] == 1.0
+    assert np.isinf(sol.s[-1])
     assert sol.cost_ratio < 1e-28
     assert np.array_equal(sol["x"][-1], flow.map.value(sol.theta))
     assert sol["cost"][-1] == flow.cost.value(flow.map.value(sol.theta))
@@ -70,14 +72,18 @@ def test_a_start_that_meets_the_goal_ends_at_once() -> None:
 def test_until_zero_returns_the_start() -> None:
     flow, theta0 = small()
     sol = sr.follow(flow, theta0, until=sr.Until(s=0.0))
-    assert sol.status is sr.Status.SUCCESS and np.array_equal(sol.theta, theta0) and len(sol.t) == 1
+    assert sol.status is sr.Status.SUCCESS
+    assert np.array_equal(sol.theta, theta0)
+    assert len(sol.t) == 1
     assert np.array_equal(sol(0.0), theta0)
 
 
 def test_standard_flow_decreases_and_keeps_its_own_clock() -> None:
     flow, theta0 = small()
     sol = sr.follow(sr.flows.standard(flow.map, flow.cost), theta0, until=sr.Until(s=5.0), rtol=1e-9)
-    assert sol.clock == "s" and sol.regime is None and sol.line is None
+    assert sol.clock == "s"
+    assert sol.regime is None
+    assert sol.line is None
     assert (np.diff(sol["cost"]) < 0).all()
     reference = np.asarray(theta0, dtype=float)
     from scipy.integrate import solve_ivp
@@ -95,7 +101,8 @@ def test_equilibrium_of_an_underparametrized_flow_is_named() -> None:
     flow = sr.flows.adapted(source, sr.flows.squared_error(y))
     sol = sr.follow(flow, np.zeros(3))
     best = np.linalg.solve(design.T @ design, design.T @ y)
-    assert sol.status is sr.Status.EVENT and "equilibrium" in sol.message
+    assert sol.status is sr.Status.EVENT
+    assert "equilibrium" in sol.message
     assert np.linalg.norm(sol.theta - best) < 1e-7
     assert not sol.checks[0].passed  # the cost goal itself was not met, and the table says so
 
@@ -111,7 +118,8 @@ def test_dense_output_meets_the_accepted_points_and_a_fine_run() -> None:
     grid = np.linspace(0, 1, 101)
     distance = np.linalg.norm(sol(grid) - fine(grid), axis=1).max()
     assert distance < 1e-6 * sol.path_length
-    assert sol(grid).shape == (101, flow.map.n_in) and sol(0.3).shape == (flow.map.n_in,)
+    assert sol(grid).shape == (101, flow.map.n_in)
+    assert sol(0.3).shape == (flow.map.n_in,)
     with pytest.raises(sr.ProblemError, match="not known at this time"):
         sol(1.1)
 
@@ -120,7 +128,8 @@ def test_t_eval_gives_rows_where_they_were_asked_for() -> None:
     flow, theta0 = small()
     grid = np.linspace(0, 1, 7)
     sol = sr.follow(flow, theta0, t_eval=grid)
-    assert np.array_equal(sol.t, grid) and sol.y.shape == (7, flow.map.n_in)
+    assert np.array_equal(sol.t, grid)
+    assert sol.y.shape == (7, flow.map.n_in)
     line = sol.line.start + np.outer(grid, sol.line.end - sol.line.start)
     assert np.abs(sol["x"] - line).max() < 1e-5
     assert np.allclose(sol["cost"], sol.cost0 * (1 - grid) ** 2, atol=1e-6)
@@ -131,15 +140,19 @@ def test_t_eval_gives_rows_where_they_were_asked_for() -> None:
 def test_events_are_located_and_may_end_the_run() -> None:
     flow, theta0 = small()
     level = 0.25 * flow.cost.value(flow.map.value(theta0))
-    halfway = sr.Event(lambda t, th: flow.cost.value(flow.map.value(th)) - level, "halfway", direction=-1, terminal=True)
+    halfway = sr.Event(
+        lambda t, th: flow.cost.value(flow.map.value(th)) - level, "halfway", direction=-1, terminal=True
+    )
     sol = sr.follow(flow, theta0, events=halfway, project=False, rtol=1e-10)
-    assert sol.status is sr.Status.EVENT and sol.success
+    assert sol.status is sr.Status.EVENT
+    assert sol.success
     assert sol.t[-1] == pytest.approx(0.5, abs=1e-8)  # C = C0 (1-t)^2
     assert sol["output_length"][-1] == pytest.approx(0.5 * sol.line.chord, rel=1e-8)  # quadratures stop there too
     rising = sr.Event(lambda t, th: flow.cost.value(flow.map.value(th)) - level, "never", direction=1)
     passing = sr.Event(lambda t, th: t - 0.3, "clock")
     sol = sr.follow(flow, theta0, events=[rising, passing])
-    assert list(sol.t_events) == ["clock"] and sol.t_events["clock"] == pytest.approx([0.3], abs=1e-12)
+    assert list(sol.t_events) == ["clock"]
+    assert sol.t_events["clock"] == pytest.approx([0.3], abs=1e-12)
 
 
 def test_user_quadratures_are_integrals_over_the_clock() -> None:
@@ -169,7 +182,8 @@ def test_a_resumed_run_is_the_run_itself(tmp_path) -> None:
         goal = sr.Until(t=0.999)
         whole = sr.follow(flow, theta0, clock=clock, until=goal)
         part = sr.follow(flow, theta0, clock=clock, until=goal, budget=sr.Budget(steps=3))
-        assert part.status is sr.Status.BUDGET_SPENT and "steps" in part.message
+        assert part.status is sr.Status.BUDGET_SPENT
+        assert "steps" in part.message
         assert part.stats["accepted"] == 3
         rest = sr.follow(flow, part, clock=clock, until=goal)
         assert np.array_equal(rest.theta, whole.theta)
@@ -192,7 +206,8 @@ def test_a_checkpoint_file_resumes_to_the_same_end(tmp_path) -> None:
 def test_budgets_end_a_run_with_what_it_found(budget: sr.Budget) -> None:
     flow, theta0 = small()
     sol = sr.follow(flow, theta0, budget=budget)
-    assert sol.status is sr.Status.BUDGET_SPENT and not sol.success
+    assert sol.status is sr.Status.BUDGET_SPENT
+    assert not sol.success
     assert len(sol.t) == sol.stats["accepted"] + 1
     assert sol["cost"][-1] == flow.cost.value(flow.map.value(sol.theta))
 
@@ -209,8 +224,10 @@ def test_sigint_keeps_the_partial_result() -> None:
     before = signal.getsignal(signal.SIGINT)
     sol = sr.follow(flow, theta0, progress=interrupt)
     assert signal.getsignal(signal.SIGINT) is before
-    assert sol.status is sr.Status.CANCELLED and "SIGINT" in sol.message
-    assert len(sol.t) == 3 and 0 < sol.t[-1] < 1
+    assert sol.status is sr.Status.CANCELLED
+    assert "SIGINT" in sol.message
+    assert len(sol.t) == 3
+    assert 0 < sol.t[-1] < 1
     assert np.array_equal(sr.follow(flow, sol).theta, sr.follow(flow, theta0).theta)
 
 
@@ -225,14 +242,17 @@ def test_a_token_cancels_from_another_thread() -> None:
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert results[0].status is sr.Status.CANCELLED and "enough" in results[0].message
+    assert results[0].status is sr.Status.CANCELLED
+    assert "enough" in results[0].message
 
 
 def test_progress_rises_to_one() -> None:
     flow, theta0 = small()
     seen: list[float] = []
     sr.follow(flow, theta0, progress=lambda fraction, text: seen.append(fraction))
-    assert seen == sorted(seen) and seen[-1] == 1.0 and len(seen) > 3
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0
+    assert len(seen) > 3
 
 
 # -- ends with names -------------------------------------------------------------------------------------------
@@ -241,7 +261,8 @@ def test_progress_rises_to_one() -> None:
 def test_a_fold_is_never_crossed_silently() -> None:
     sol = sr.follow(fold(), [1.0])
     assert sol.status is sr.Status.RANK_CHANGED
-    assert sol.singularity is not None and sol.singularity.remaining_length < 1e-6
+    assert sol.singularity is not None
+    assert sol.singularity.remaining_length < 1e-6
     assert sol.theta[0] > 0
 
 
@@ -272,7 +293,8 @@ def test_not_finite_at_the_start_is_refused_with_the_output_named() -> None:
         sr.follow(flow, [0.0])
     with pytest.raises(SolveError) as caught:
         sr.follow(flow, [0.0], check=False)
-    assert caught.value.solution is not None and caught.value.solution.status is sr.Status.NOT_FINITE
+    assert caught.value.solution is not None
+    assert caught.value.solution.status is sr.Status.NOT_FINITE
 
 
 def test_contradicting_labels_are_a_success_at_the_floor() -> None:
@@ -288,7 +310,9 @@ def test_contradicting_labels_are_a_success_at_the_floor() -> None:
     agreeing = y.copy()
     agreeing[3] = agreeing[0]
     sol = sr.follow(sr.flows.adapted(net, sr.flows.squared_error(agreeing)), net.initial(seed=0))
-    assert sol.conflicts == () and sol.cost_floor < 1e-30 and sol.regime.rank == 4
+    assert sol.conflicts == ()
+    assert sol.cost_floor < 1e-30
+    assert sol.regime.rank == 4
 
 
 def test_a_relation_that_does_not_persist_is_not_compressed() -> None:
@@ -301,9 +325,13 @@ def test_a_relation_that_does_not_persist_is_not_compressed() -> None:
     )
     flow = sr.flows.adapted(source, sr.flows.squared_error([1.0, 0.5]))
     regime = flow.regime([0.0, 0.0, 0.0])
-    assert regime.name == "rank-deficient" and regime.rank == 1 and not regime.persistent and not regime.straight
+    assert regime.name == "rank-deficient"
+    assert regime.rank == 1
+    assert not regime.persistent
+    assert not regime.straight
     sol = sr.follow(flow, [0.0, 0.0, 0.0])
-    assert sol.clock == "s" and not (sol.status is sr.Status.SUCCESS and sol.cost_ratio > 1e-12)
+    assert sol.clock == "s"
+    assert not (sol.status is sr.Status.SUCCESS and sol.cost_ratio > 1e-12)
 
 
 def test_weights_change_the_flow_and_have_no_t_clock() -> None:
@@ -311,7 +339,8 @@ def test_weights_change_the_flow_and_have_no_t_clock() -> None:
     weighted = sr.flows.squared_error(flow.cost.target.reshape(4, 2), weights=[1.0, 2.0, 3.0, 4.0])
     heavy = sr.flows.adapted(flow.map, weighted)
     sol = sr.follow(heavy, theta0, until=sr.Until(s=2.0), rtol=1e-9)
-    assert sol.clock == "s" and np.isnan(sol.t).all()
+    assert sol.clock == "s"
+    assert np.isnan(sol.t).all()
     rest0, rest = flow.map.value(theta0) - flow.cost.target, sol["x"][-1] - flow.cost.target
     rates = np.repeat([1.0, 2.0, 3.0, 4.0], 2) / 4
     assert np.allclose(rest, np.exp(-2.0 * rates) * rest0, atol=1e-8)
@@ -327,7 +356,8 @@ def test_damping_tends_to_the_adapted_flow() -> None:
         for mu in (1e-3, 1e-4, 1e-5)
     ]
     ratios = np.array(distances[:-1]) / np.array(distances[1:])
-    assert (ratios > 8).all() and (ratios < 12).all()  # first order in mu
+    assert (ratios > 8).all()
+    assert (ratios < 12).all()
 
 
 # -- stopping time -----------------------------------------------------------------------------------------------
@@ -429,6 +459,8 @@ def test_thinning_keeps_the_ends_and_says_so(monkeypatch: pytest.MonkeyPatch) ->
     whole = sr.follow(flow, theta0, rtol=1e-11)
     monkeypatch.setattr(run, "Record", lambda: Record(memory=12_000))
     thin = sr.follow(flow, theta0, rtol=1e-11)
-    assert len(thin.t) < len(whole.t) and "thinned" in thin.stats
-    assert np.array_equal(thin.theta, whole.theta) and np.array_equal(thin.y[0], whole.y[0])
+    assert len(thin.t) < len(whole.t)
+    assert "thinned" in thin.stats
+    assert np.array_equal(thin.theta, whole.theta)
+    assert np.array_equal(thin.y[0], whole.y[0])
     assert np.linalg.norm(thin(0.37) - whole(0.37)) < 1e-3

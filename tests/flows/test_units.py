@@ -119,6 +119,14 @@ def test_a_step_keeps_fewer_samples_on_its_slope_than_it_has_parameters():
     assert found(net, theta) == [(UnitClass.STEP, (unit(3),))]
 
 
+def test_of_two_measures_the_more_decisive_one_names_the_kind():
+    net, theta = build()
+    params = net.unpack(theta)
+    params["W1"][2] *= 1e4
+    params["W2"][:, 2] *= 5e-3  # nearly without effect, but without any slope
+    assert found(net, theta) == [(UnitClass.STEP, (unit(3),))]
+
+
 def test_active_on_too_few_samples():
     net, theta = build(activation="relu")
     params = net.unpack(theta)
