@@ -6,7 +6,7 @@ there is freedom, the least-squares motion where there is conflict, and says whi
 
 import logging
 
-from subriem import flows
+from subriem import flows, io
 from subriem.core.budget import Budget, CancelToken
 from subriem.core.casadi_map import casadi_map as map
 from subriem.core.dependence import Dependence, dependent_rows
@@ -57,6 +57,7 @@ __all__ = [
     "dependent_rows",
     "flows",
     "follow",
+    "io",
     "lift",
     "map",
     "numpy_map",

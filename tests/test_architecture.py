@@ -53,9 +53,7 @@ def test_public_names_are_those_of_the_snapshot():
 
 
 def test_public_names_exist():
-    missing = [
-        prefix + name for prefix, module in PUBLIC for name in module.__all__ if not hasattr(module, name)
-    ]
+    missing = [prefix + name for prefix, module in PUBLIC for name in module.__all__ if not hasattr(module, name)]
     assert not missing
 
 
@@ -166,9 +164,7 @@ def test_only_the_command_line_prints():
 
 
 def public_callables() -> dict[str, object]:
-    found = {
-        prefix + name: getattr(module, name, None) for prefix, module in PUBLIC for name in module.__all__
-    }
+    found = {prefix + name: getattr(module, name, None) for prefix, module in PUBLIC for name in module.__all__}
     return {name: thing for name, thing in found.items() if callable(thing)}
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import lapack, qr
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
 from subriem.core.errors import ProblemError
-from subriem.core.jacobian import CompressedJacobian, Jacobian
+from subriem.core.jacobian import ArrayJacobian, CompressedJacobian, Jacobian
 from subriem.core.lift import DEFAULT_RANK, DENSE_BYTES
 from subriem.core.protocols import Array
 from subriem.core.rank import EPS, GRAM_RESOLUTION, RankDecision, RankPolicy
+from subriem.core.validate import real_array
 
 #: Entries of the left-null projector of the normalised rows above this belong to a group of dependent rows.
 PROJECTOR_TOLERANCE = 1e-6
@@ -35,6 +37,13 @@ class Dependence:
         Taken on the rows scaled to unit length, so that the scale of an output cannot hide or feign dependence.
     norms : (n,) ndarray, optional
         Lengths of the rows, a zero row counted as the median of the others; None takes them as equal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = dependent_rows(np.array([[1.0, 0.0, 2.0], [0.0, 1.0, 0.0], [3.0, 0.0, 6.0]]))
+    >>> found.groups, found.nullity, found.basis.shape
+    (((0, 2),), 1, (3, 2))
     """
 
     groups: tuple[tuple[int, ...], ...]
@@ -69,12 +78,14 @@ class Dependence:
         return float(np.linalg.norm(lost)) / np.sqrt(self.nullity) / max(unit, 1e-300)
 
 
-def dependent_rows(jacobian: Jacobian, rank: RankPolicy = DEFAULT_RANK, *, memory: float = DENSE_BYTES) -> Dependence:
+def dependent_rows(
+    jacobian: Jacobian | ArrayLike, rank: RankPolicy = DEFAULT_RANK, *, memory: float = DENSE_BYTES
+) -> Dependence:
     """Find the groups of dependent rows of D, for K >= n.
 
     Parameters
     ----------
-    jacobian : Jacobian
+    jacobian : (n, K) array_like or Jacobian
         With n <= K rows.
     rank : RankPolicy
         Applied to the singular values of D with rows scaled to unit length.
@@ -88,13 +99,21 @@ def dependent_rows(jacobian: Jacobian, rank: RankPolicy = DEFAULT_RANK, *, memor
     Raises
     ------
     ProblemError
-        If D is not finite.
+        If D is not a finite real matrix.
 
     Notes
     -----
     The left null vectors of the scaled rows D_i/|D_i| give the projector N N^T; its blocks are the groups. It is
     unique, unlike the null vectors. For D itself, ker D^T = diag(1/|D_i|) range N.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> dependent_rows(np.array([[1.0, 2.0, 0.0], [0.0, 0.0, 0.0], [3.0, 6.0, 0.0]])).groups
+    ((0, 2), (1,))
     """
+    if not isinstance(jacobian, Jacobian):
+        jacobian = ArrayJacobian(real_array(jacobian, "D", ndim=2))
     n, k = jacobian.shape
     if 8.0 * n * k <= memory:
         entries = jacobian.dense()

@@ -65,7 +65,6 @@ class SolveError(SubriemError, RuntimeError):
 
     def __init__(self, what: str, got: str = "", expected: str = "", try_: str = "", solution: Any = None) -> None:
         super().__init__(what, got, expected, try_)
-        self.args = (what, got, expected, try_, solution)
         self.solution = solution
 
 

@@ -185,6 +185,12 @@ class QRFactor(Factorization):
         extended[: self._columns] = self._solve_triangle(v, transposed=True)
         return v, self._apply_q(extended, transposed=False)[: self._rows], image
 
+    def solve_normal(self, right: Array) -> Array:
+        """Return (D^T D + mu)^{-1} B for a matrix B (K, m), for K < n; nan where R is singular."""
+        if self.singular:
+            return np.full_like(right, np.nan)
+        return self._solve_triangle(self._solve_triangle(right, transposed=True), transposed=False)
+
     def extremes(self) -> Extremes:
         """Return them from an SVD of the triangle, or by iterations with it if it is larger than `SMALL`."""
         size = self._columns

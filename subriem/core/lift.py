@@ -14,8 +14,8 @@ import numpy as np
 from subriem.core.errors import ProblemError, RankError
 from subriem.core.factor import (
     GRAM_COND_LIMIT,
-    ROUNDOFF,
     GRAM_RESIDUAL,
+    ROUNDOFF,
     Factorization,
     GramCholesky,
     QRFactor,

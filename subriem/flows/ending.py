@@ -15,11 +15,11 @@ from subriem.core.status import Status
 
 #: sigma_min / sigma_max(path) below which an ending is looked for.
 NEAR = 1e-7
-#: Exponent p of the slowness 1/|theta'| ~ (t* - t)^p below which the arc length left is finite: 1/2 at a fold, 1 or
-#: more at an escape.
-FINITE_LENGTH = 0.75
+#: Exponent p of the slowness 1/|theta'| ~ (t* - t)^p below which the arc length left is finite: 1 - 1/m at a rank loss
+#: x ~ theta^m, 1 or more at an escape.
+FINITE_LENGTH = 0.95
 #: Remaining arc length, relative to the length travelled, above which the end cannot be a point.
-POINT_LIKE = 2e-2
+POINT_LIKE = 3e-2
 #: Predicted remaining clock, relative to the elapsed one, below which a near singularity ends the path.
 IMMINENT = 3e-4
 #: The same where the steps crawl, provided a power law fits all remembered steps to `FIT`.

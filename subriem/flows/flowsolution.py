@@ -182,7 +182,7 @@ class FlowSolution(Solution):
                     "relations between outputs (named above)",
                 )
             )
-        if self.cost_floor > 0:
+        if self.conflicts:
             found.append(Check("cost floor", self.cost_floor, None, "left by contradicting targets, cannot be removed"))
         return tuple(found)
 

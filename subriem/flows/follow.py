@@ -19,9 +19,10 @@ from subriem.core.validate import real_array, vector
 from subriem.flows.field import to_s, to_t
 from subriem.flows.flow import Flow
 from subriem.flows.flowsolution import FlowSolution
-from subriem.flows.loop import Integrand, Options
+from subriem.flows.loop import Options
 from subriem.flows.run import Run, Until
 from subriem.flows.state import FlowState
+from subriem.flows.stepper import Integrand
 from subriem.integration.events import Event, as_events
 
 #: `verify=True` tightens the tolerances by this factor.
@@ -37,7 +38,7 @@ def follow(
     *,
     until: Until = DEFAULT_GOAL,
     clock: Literal["auto", "t", "s"] = "auto",
-    method: Literal["DOP853"] = "DOP853",
+    method: Literal["auto", "DOP853"] = "auto",
     rtol: float = 1e-6,
     atol: float | None = None,
     t_eval: Any = None,
@@ -67,7 +68,9 @@ def follow(
     clock : {"auto", "t", "s"}
         "t" = 1 - e^{-2 kappa s} in [0, 1] where the theory gives a straight output line (rank D = n up to persistent
         relations, a cost kappa |x - y|^2, no damping); else "s".
-    method : {"DOP853"}
+    method : {"auto", "DOP853"}
+        Explicit steps of order 8; "auto" changes to implicit ones of order 4 (RODAS) where stability limits the steps
+        of an under-parametrized or standard flow with K <= 200 and second derivatives, and back.
     rtol, atol : float
         A step is accepted if the 2-norm of its error estimate is <= atol + rtol times the length of the path so far;
         atol defaults to 0.
@@ -128,7 +131,12 @@ def follow(
         check_map(flow.map, state.theta)
     runner = Run(flow, state, until, clock, rank, memory)
     options = Options(
-        rtol, 0.0 if atol is None else atol, project, on_rank_change == "stop", runner.integrands(quadratures)
+        rtol,
+        0.0 if atol is None else atol,
+        project,
+        on_rank_change == "stop",
+        method == "auto",
+        runner.integrands(quadratures),
     )
     meter_budget = budget if budget is not None else Budget()
     with progress_callback(progress, flow.kind.value) as tell, interruptible(cancel or CancelToken()) as token:
@@ -151,7 +159,7 @@ def follow(
 def _validate(clock: str, method: str, on_rank_change: str, rtol: float, atol: float | None, until: object) -> None:
     choices = (
         ("clock", clock, ("auto", "t", "s")),
-        ("method", method, ("DOP853",)),
+        ("method", method, ("auto", "DOP853")),
         ("on_rank_change", on_rank_change, ("stop", "continue")),
     )
     for name, value, known in choices:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,8 @@ from subriem.flows.field import ClockField, Point
 from subriem.flows.flow import FlowKind
 from subriem.flows.record import Record, Row
 from subriem.flows.state import FlowState
-from subriem.integration.dop853 import DenseStep, Trial, attempt, first_step, quadrature, quadrature_error
+from subriem.flows.stepper import ExplicitStepper, ImplicitStepper, Integrand, Step, Stepper
+from subriem.integration.dop853 import DenseStep, HermiteStep, first_step
 from subriem.integration.events import Event, EventWatch, Occurrence
 
 #: A rise of the cost by more than this share of C0 rejects a step.
@@ -29,6 +30,9 @@ LOCATED = 1e-8
 IDENTITY = 10.0
 #: Step, relative to the clock, below which an ambiguous rank ends the path.
 CHATTER = 1e-6
+#: Accepted steps between two looks at the stiffness; h |lambda| above which steps become implicit (the edge of the
+#: stability region is about 6), and below which they no longer need to be.
+PROBE, STABILITY, RELAXED = 10, 3.0, 1.0
 #: Largest number of projections a step.
 PROJECTIONS = 3
 #: Step size control: safety factor, smallest and largest change of the step.
@@ -39,9 +43,6 @@ CAREFUL = 40
 CAUTION = 0.7
 #: Smallest step in units of the clock's roundoff.
 SMALLEST = 16.0
-
-#: A quadrature: the integrand at an evaluated point.
-Integrand = Callable[[Point], float]
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Options:
     project : bool
         One least-norm projection onto the output line after each accepted step.
     stop_on_rank_change : bool
+    implicit : bool
+        Whether steps may become implicit where the flow is stiff.
     integrands : mapping of str to callable
     """
 
@@ -62,19 +65,8 @@ class Options:
     atol: float
     project: bool
     stop_on_rank_change: bool
+    implicit: bool
     integrands: Mapping[str, Integrand]
-
-
-@dataclass(frozen=True, eq=False)
-class _Step:
-    """A step that may be accepted: size, end, trial, raw end, integrands at the stages, error norm."""
-
-    h: float
-    end: float
-    trial: Trial
-    raw: Point
-    rates: Array
-    size: float
 
 
 class FlowLoop:
@@ -114,6 +106,9 @@ class FlowLoop:
         self.point = field.at(state.clock, state.theta, certify=True)
         self.rank = state.rank if state.rank >= 0 else self._rank_of(self.point)
         state.rank = self.rank
+        identity = IDENTITY * options.rtol
+        self.explicit = ExplicitStepper(field, options.integrands, identity)
+        self.implicit = ImplicitStepper(field, options.integrands, identity) if self._may_be_stiff else None
         self.watch = EventWatch(events, state.clock, state.theta)
         if not self.point.finite:
             self.end(Status.NOT_FINITE, "the field is not finite at the start")
@@ -128,6 +123,10 @@ class FlowLoop:
             state.step = first_step(
                 self._velocity, state.clock, state.theta, self.point.velocity, horizon - state.clock, self._tolerance
             )
+
+    @property
+    def _may_be_stiff(self) -> bool:
+        return self.options.implicit and not self._projecting and ImplicitStepper.suits(self.field)
 
     # -- one step ----------------------------------------------------------------------------------------------
 
@@ -144,7 +143,7 @@ class FlowLoop:
                 self._stall()
                 return
             attempted = self._attempt(h, self.horizon if last else state.clock + h)
-            if isinstance(attempted, _Step):
+            if isinstance(attempted, Step):
                 point, drift = self._project(attempted.raw)
                 if not self._overshoots(attempted.h, point):
                     self._accept(attempted, point, drift)
@@ -152,25 +151,17 @@ class FlowLoop:
                 attempted = np.inf
             state.rejected += 1
             state.careful = CAREFUL if state.accepted else 0
-            shrink = SAFETY * attempted ** (-1 / 8) if np.isfinite(attempted) else 0.25
+            shrink = SAFETY * attempted ** (-1 / self.stepper.order) if np.isfinite(attempted) else 0.25
             state.step = h * min(max(shrink, SHRINK), 0.9)
 
-    def _attempt(self, h: float, end: float) -> _Step | float:
+    def _attempt(self, h: float, end: float) -> Step | float:
         """Return the step of size h; if it is rejected its error norm, inf where it met a NaN or raised the cost."""
-        state = self.state
-        rates = [self._integrands_at(self.point)]
-        trial = attempt(
-            lambda clock, theta: self._stage(clock, theta, rates), state.clock, state.theta, self.point.velocity, h
-        )
-        size = self._error_norm(trial, h)
-        if size <= 1.0:
-            size = max(size, self._identity_error(h, np.array(rates)))
-        if not size <= 1.0:
-            return size
-        raw = self.field.at(end, trial.y, certify=not self._projecting)
-        if not (raw.finite and self._monotone(raw)):
+        # no step is asked for more than the roundoff of the velocity over its length
+        tolerance = self._tolerance(h) + h * self.noise
+        made = self.stepper.attempt(self.point, h, end, tolerance, certify=not self._projecting)
+        if isinstance(made, Step) and not self._monotone(made.raw):
             return np.inf
-        return _Step(h, end, trial, raw, np.array(rates), size)
+        return made
 
     def _clip(self, h: float) -> tuple[float, bool]:
         """Return the step cut to the horizon, two equal ones rather than a tiny last one, and whether it ends there."""
@@ -185,32 +176,6 @@ class FlowLoop:
 
     def _velocity(self, clock: float, theta: Array) -> Array:
         return self.field.at(clock, theta).velocity
-
-    def _stage(self, clock: float, theta: Array, rates: list[list[float]]) -> Array:
-        point = self.field.at(clock, theta)
-        rates.append(self._integrands_at(point) if point.finite else [])
-        return point.velocity
-
-    def _integrands_at(self, point: Point) -> list[float]:
-        return [float(integrand(point)) for integrand in self.options.integrands.values()]
-
-    def _error_norm(self, trial: Trial, h: float) -> float:
-        """Return |error| over the tolerance, which is never below the roundoff of the velocity over the step."""
-        if not trial.finite or not np.isfinite(trial.y).all():
-            return np.inf
-        return float(np.linalg.norm(trial.error)) / (self._tolerance(h) + h * self.noise)
-
-    def _identity_error(self, h: float, rates: Array) -> float:
-        """Return the error of ∫ cos^2 phi ds over its tolerance, since C = C0 exp(-2 rate ∫ cos^2 phi ds) is a check.
-
-        Where theta moves fast in a short transient, cos^2 phi changes on a finer scale than theta itself.
-        """
-        names, rate = list(self.options.integrands), self.field.flow.cost.rate
-        if "alignment" not in names or rate is None:
-            return 0.0
-        column = names.index("alignment")
-        error = float(quadrature_error(h, rates[:, [column]])[0])
-        return rate * error / (IDENTITY * self.options.rtol)
 
     def _tolerance(self, h: float) -> float:
         """Return the admissible error of a step: relative to the length of the path to its end."""
@@ -233,36 +198,55 @@ class FlowLoop:
         line = self.field.line
         return self.options.project and line is not None and line.chord > 0.0
 
-    def _accept(self, made: _Step, point: Point, drift: float) -> None:
+    def _accept(self, made: Step, point: Point, drift: float) -> None:
         state = self.state
-        ramp = point.theta - made.raw.theta if point is not made.raw else None
-        dense = DenseStep(self._velocity, state.clock, state.theta, made.h, made.trial, made.raw.velocity, ramp)
+        dense = made.interpolant(point.theta - made.raw.theta if point is not made.raw else None)
         found, terminal = self.watch.step(state.clock, made.end, point.theta, dense)
         if terminal is not None and state.clock < terminal.clock < made.end:
             # the step is taken again to the event, so that quadratures, error and projection belong to its end
             shorter = self._attempt(terminal.clock - state.clock, terminal.clock)
-            if isinstance(shorter, _Step):
+            if isinstance(shorter, Step):
                 made = shorter
                 point, drift = self._project(made.raw)
-                ramp = point.theta - made.raw.theta if point is not made.raw else None
-                dense = DenseStep(self._velocity, state.clock, state.theta, made.h, made.trial, made.raw.velocity, ramp)
-        for name, amount in zip(self.options.integrands, quadrature(made.h, made.rates), strict=True):
+                dense = made.interpolant(point.theta - made.raw.theta if point is not made.raw else None)
+        for name, amount in zip(self.options.integrands, made.amounts, strict=True):
             state.integrals[name] += float(amount)
         state.clock, state.theta = made.end, point.theta
-        state.theta_error += float(np.linalg.norm(made.trial.error))
+        state.theta_error += made.error
         state.accepted += 1
-        state.evaluations = self.field.evaluations
         state.lowest_cost = min(state.lowest_cost, point.cost)
         state.step = made.h * self._growth(made.h, max(made.size, 1e-10))
         state.last_step, state.last_size = made.h, max(made.size, 1e-10)
         self.point = point
         self._keep(point, dense, drift)
         self.occurrences.extend(found)
+        self._watch_stiffness(made.h)
+        state.evaluations = self.field.evaluations
         if terminal is not None:
             self.occurrences.append(Occurrence(terminal.name, made.end, point.theta, terminal=True))
             self.end(Status.EVENT, f"{terminal.name} at {self.field.clock} = {made.end:.10g}")
             return
         self._watch_rank(point)
+
+    def _watch_stiffness(self, h: float) -> None:
+        """Change to implicit steps where stability limits the explicit ones, and back; looked at now and then.
+
+        The estimate from the last two stages of a step misses it: they hardly differ in the stiff direction.
+        """
+        state = self.state
+        state.probe += 1
+        if self.implicit is None or state.probe < PROBE:
+            return
+        state.probe = 0
+        rate = h * self.implicit.radius(self.point)
+        stiff = rate > (RELAXED if state.stiff else STABILITY)
+        if stiff != state.stiff:
+            state.stiff, state.last_step = stiff, 0.0
+
+    @property
+    def stepper(self) -> Stepper:
+        """The stepper in use."""
+        return self.implicit if self.state.stiff and self.implicit is not None else self.explicit
 
     def _growth(self, h: float, size: float) -> float:
         """Return the factor to the next step by Gustafsson's predictive control.
@@ -271,10 +255,11 @@ class FlowLoop:
         the ratio of the last two errors sees both. For some steps after a rejection it may only shorten the step:
         where stability limits the steps, the errors say nothing about the next one.
         """
-        growth = SAFETY * size ** (-1 / 8)
+        power = -1.0 / self.stepper.order
+        growth = SAFETY * size**power
         state = self.state
         if state.last_step > 0:
-            predicted = growth * (h / state.last_step) * (state.last_size / size) ** (1 / 8)
+            predicted = growth * (h / state.last_step) * (size / state.last_size) ** power
             growth = min(growth, predicted) if state.careful else predicted
         state.careful = max(state.careful - 1, 0)
         return min(max(growth, SHRINK), GROW)
@@ -310,7 +295,7 @@ class FlowLoop:
         target = line.at(self.field.clock, point.clock)
         return float(np.linalg.norm(self.field.right_hand_side(point.x - target))) / line.chord
 
-    def _keep(self, point: Point, step: DenseStep | None, drift: float = np.nan) -> None:
+    def _keep(self, point: Point, step: DenseStep | HermiteStep | None, drift: float = np.nan) -> None:
         state = self.state
         extremes = self.field.extremes(point)
         state.sigma_scale = self.field.scale
@@ -365,7 +350,7 @@ class FlowLoop:
             # what sufficed here is tried first on the next step
             self.field.start = self.state.backend = point.factor.backend
         found = ending(self.state.marks, self.state.sigma_scale)
-        if found is not None:
+        if found is not None and found.clock < self.horizon:
             self._singular(found)
             return
         if not self.options.stop_on_rank_change:

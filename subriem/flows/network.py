@@ -107,7 +107,7 @@ class Network:
         """Whether D jumps (relu)."""
         return self.rule.piecewise and len(self.widths) > 2
 
-    @cached_property
+    @property
     def capabilities(self) -> frozenset[str]:
         """Return "gram", "second", "hvp"; "function" for K <= 200; "conserved" for linear and relu."""
         symbolic = {"function"} if self.n_in <= SYMBOLIC_LIMIT else set[str]()
@@ -191,6 +191,8 @@ class Network:
         """
         if scheme not in ("fan_in", "xavier"):
             raise ProblemError("the start is unknown", repr(scheme), '"fan_in" or "xavier"', 'scheme="fan_in"')
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+            raise ProblemError("network.initial: seed is not an integer >= 0", repr(seed), "0, 1, 2, …", "seed=0")
         rng = np.random.default_rng(seed)
         params: dict[str, Array] = {}
         for layer, (fan_in, fan_out) in enumerate(pairwise(self.widths), start=1):

@@ -16,8 +16,8 @@ from subriem.core.status import Status
 from subriem.flows.ending import Ending, Mark
 from subriem.flows.field import Line
 from subriem.flows.flowsolution import FlowSolution
-from subriem.flows.loop import FlowState
 from subriem.flows.regime import Regime, RegimeName
+from subriem.flows.state import FlowState
 from subriem.integration.dop853 import DenseStep, HermiteStep
 from subriem.integration.events import Occurrence
 from subriem.integration.solution import DenseOutput, Segment

@@ -50,7 +50,7 @@ class Record:
     def __init__(self, memory: float = MEMORY) -> None:
         self.memory = memory
         self.rows: list[Row] = []
-        self._steps: list[DenseStep | None] = []
+        self._steps: list[DenseStep | HermiteStep | None] = []
         self._bytes = 0
         self._dense = True
         self._skipped = 0
@@ -66,7 +66,7 @@ class Record:
         kept = f"every {self.stride}. accepted point" if self.stride > 1 else "all accepted points"
         return f"dense output reduced to cubic Hermite on {kept} (memory {self.memory:.3g} bytes)"
 
-    def add(self, row: Row, step: DenseStep | None) -> None:
+    def add(self, row: Row, step: DenseStep | HermiteStep | None) -> None:
         """Keep an accepted point and the step that led to it; the newest point always stays."""
         if not self._last_kept:
             self._pop()
@@ -99,7 +99,7 @@ class Record:
     def replace_last(self, row: Row) -> None:
         """Exchange the newest point, as a closing iteration does; its dense step is bent to the new end."""
         step = self._steps[-1]
-        if step is not None:
+        if isinstance(step, DenseStep):
             step.bend(row.theta - self.rows[-1].theta)
         self.rows[-1] = row
 

@@ -19,11 +19,12 @@ from subriem.core.status import Status
 from subriem.flows.field import Clock, ClockField, Line, Point, to_s, to_t
 from subriem.flows.flow import Flow, FlowKind
 from subriem.flows.flowsolution import FlowSolution
-from subriem.flows.loop import FlowLoop, Integrand, Options
+from subriem.flows.loop import FlowLoop, Options
 from subriem.flows.network import Network
 from subriem.flows.record import Record, Row
 from subriem.flows.regime import Regime, conflicting_groups, survey
 from subriem.flows.state import FlowState
+from subriem.flows.stepper import Integrand
 from subriem.flows.units import UnitFinding, null_units
 from subriem.integration.events import Event
 
@@ -308,7 +309,7 @@ class Run:
             status = Status.SUCCESS
         return FlowSolution(
             t=t, y=theta, channels=channels, dense=dense, events=occurrences, rank=record.column("rank").astype(int),
-            status=status, message=message, stats=self._stats(record, options, meter, closing), clock=self.clock, s=s,
+            status=status, message=message, stats=self._stats(loop, options, meter, closing), clock=self.clock, s=s,
             rate=rate, regime=self.regime, line=self.line, cost_floor=self.floor, conflicts=self.conflicts,
             goal=self.until.cost, theta_error=self.state.theta_error, reference_error=np.nan,
             singularity=loop.singularity, state=self.state, units=self._units(loop),
@@ -327,7 +328,7 @@ class Run:
             return ()
         return null_units(network, self.state.theta, null / np.linalg.norm(null, axis=0))
 
-    def _stats(self, record: Record, options: Options, meter: Meter, closing: GaussNewton | None) -> dict[str, Any]:
+    def _stats(self, loop: FlowLoop, options: Options, meter: Meter, closing: GaussNewton | None) -> dict[str, Any]:
         state = self.state
         stats: dict[str, Any] = {
             "evaluations": state.evaluations,
@@ -336,6 +337,7 @@ class Run:
             "projections": state.projections,
             "projected": bool(options.project and self.line is not None),
             "backends": dict(self.field.backends),
+            "jacobians": loop.implicit.jacobians if loop.implicit is not None else 0,
             "rtol": options.rtol,
             "atol": options.atol,
             "seconds": meter.seconds,
@@ -343,8 +345,8 @@ class Run:
         if closing is not None:
             stats["closing_steps"] = len(closing.residuals) - 1
             stats["closing_residuals"] = list(closing.residuals)
-        if record.thinned:
-            stats["thinned"] = record.thinned
+        if loop.record.thinned:
+            stats["thinned"] = loop.record.thinned
         return stats
 
 

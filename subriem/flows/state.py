@@ -25,6 +25,10 @@ class FlowState:
         The last accepted step and its error norm, for the step size control.
     careful : int
         Accepted steps for which a rejection is remembered.
+    stiff : bool
+        Whether steps are implicit.
+    probe : int
+        Accepted steps since the stiffness was last looked at.
     integrals : dict of float
         Quadratures so far.
     theta_error : float
@@ -52,6 +56,8 @@ class FlowState:
     last_step: float = 0.0
     last_size: float = 1.0
     careful: int = 0
+    stiff: bool = False
+    probe: int = 0
     integrals: dict[str, float] = field(default_factory=dict)
     theta_error: float = 0.0
     sigma_scale: float = 0.0

@@ -42,8 +42,10 @@ def flow_report(study: Study, folder: str | os.PathLike[str]) -> Path:
     Examples
     --------
     >>> import tempfile
-    >>> from subriem.cli import Settings, study_of  # doctest: +SKIP
-    >>> flow_report(study_of(iris(), Settings(seed=0)), tempfile.mkdtemp()).name  # doctest: +SKIP
+    >>> from subriem.cli import Settings, study_of
+    >>> from subriem.zoo.data import iris
+    >>> study = study_of(iris(), Settings(widths=(4, 128, 3), seconds=0.0, standard_seconds=0.0))
+    >>> flow_report(study, tempfile.mkdtemp()).name
     'report.html'
     """
     target = Path(folder)

@@ -25,10 +25,11 @@ def verdict(study: Study) -> str:
     moved = n if not study.groups else n - sum(group.relations for group in study.groups)
     line = "went to their targets along a straight line in output space"
     if study.adapted.conflicts:
-        names = " and ".join(group.name for group in study.groups if group.contradict)
+        against = [group.name for group in study.groups if group.contradict]
+        names = "; ".join(against[:4]) + (f" and {len(against) - 4} more groups" if len(against) > 4 else "")
         return (
             f"The adapted flow reached the lowest cost there is: the {moved} directions of output that parameters can "
-            f"move {line}. Contradicting targets in {names} leave C = {study.floor:.4g}, which nothing removes."
+            f"move {line}. Contradicting targets ({names}) leave C = {study.floor:.4g}, which nothing removes."
         )
     whole = f"all {n} outputs" if moved == n else f"all {n} outputs ({moved} of them independent)"
     return f"The adapted flow fits the table exactly: {whole} {line}; {_left(sol)}."

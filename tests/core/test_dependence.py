@@ -152,6 +152,25 @@ def test_defect_sees_a_relation_that_does_not_persist():
     assert found.defect(ArrayJacobian(moved)) > 1e-6
 
 
+@pytest.mark.parametrize("size", [1e-8, 1.0, 1e8])
+def test_defect_sees_a_broken_relation_whatever_the_size_of_its_rows(size):
+    entries = planted(0, cond=1e2)
+    entries[[2, 7]] *= size
+    found = found_in(entries)
+    assert found.defect(ArrayJacobian(entries)) < 1e-12
+    broken = entries.copy()
+    broken[7] *= 1 + 1e-3 * np.random.default_rng(0).standard_normal(50)
+    assert 1e-5 < found.defect(ArrayJacobian(broken)) < 1e-2
+    assert found.defect(ArrayJacobian(1e-6 * broken)) == pytest.approx(found.defect(ArrayJacobian(broken)), rel=1e-6)
+
+
+def test_an_array_is_taken_as_it_is():
+    entries = planted(0, cond=1e2)
+    assert dependent_rows(entries).groups == found_in(entries).groups
+    with pytest.raises(ProblemError, match="D has the wrong number of axes"):
+        dependent_rows(entries[0])
+
+
 def test_refuses_nan():
     with pytest.raises(ProblemError, match="D_1"):
         found_in(np.array([[1.0, 2.0], [np.nan, 1.0]]))

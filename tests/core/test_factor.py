@@ -5,7 +5,7 @@ import pytest
 
 from subriem.core.factor import GramCholesky, QRFactor, SVDFactor
 from subriem.core.jacobian import ArrayJacobian, CompressedJacobian, MetricJacobian
-from subriem.core.rank import RankPolicy
+from subriem.core.rank import EPS, RankPolicy
 from tests.core.matrices import orthonormal, with_singular_values
 
 KINDS = {"gram": GramCholesky, "qr": QRFactor, "svd": lambda j, mu: SVDFactor(j, RankPolicy(rtol=1e-14), mu)}
@@ -71,6 +71,25 @@ def test_svd_of_nan_lifts_to_nan():
     assert np.isnan(v).all()
     assert v.shape == (3,)
     assert image.shape == (2,)
+
+
+class Counted(ArrayJacobian):
+    products = 0
+
+    def jvp(self, v):
+        self.products += 1
+        return super().jvp(v)
+
+
+def test_refinement_reaches_roundoff_times_cond_and_stops_at_the_accuracy_asked_for():
+    rng = np.random.default_rng(5)
+    entries = with_singular_values(rng, 20, 30, np.geomspace(1, 1e-6, 20))
+    w = rng.standard_normal(20)
+    fine, coarse = Counted(entries), Counted(entries)
+    for jacobian, accuracy in ((fine, 8 * EPS), (coarse, 1e-3)):
+        image = GramCholesky(jacobian, accuracy=accuracy).solve(w)[2]
+        assert np.linalg.norm(w - image) <= max(accuracy, 1e6 * EPS) * np.linalg.norm(w)  # not 1e12 EPS
+    assert coarse.products < fine.products
 
 
 @pytest.mark.parametrize("metric", ["diagonal", "full"])

@@ -249,7 +249,9 @@ def test_rotations_of_outputs_and_parameters_are_followed(n, k, seed):
     entries, w = rng.standard_normal((n, k)), rng.standard_normal(n)
     q, p = orthonormal(rng, n, n), orthonormal(rng, k, k)
     turned, plain = lift(q @ entries @ p.T, q @ w), lift(entries, w)
-    assert np.linalg.norm(turned.v - p @ plain.v) <= 1e-13 * plain.cond**2 * np.linalg.norm(plain.v)
+    # |v| is at most |w|/sigma_min, and may be far less where w is nearly orthogonal to the range
+    size = np.linalg.norm(w) / plain.decision.sigma_rank
+    assert np.linalg.norm(turned.v - p @ plain.v) <= 1e-13 * plain.cond * size
 
 
 # --- maps as sources ----------------------------------------------------------------------------------------
@@ -301,6 +303,13 @@ def test_a_wrong_gram_is_found_by_its_residual():
     assert found.backend == "qr"
     assert "residual" in found.reason
     assert relative(found.v, times(pseudo_inverse(entries), w)) < 1e-13
+
+
+def test_an_indefinite_gram_is_refused():
+    source = GramMap(np.eye(3), gram=np.diag([1.0, -1.0, 1.0]))
+    assert lift(source, np.ones(3), np.zeros(3)).backend == "qr"
+    with pytest.raises(RankError, match="Cholesky of the Gram failed"):
+        lift(source, np.ones(3), np.zeros(3), backend="gram-cholesky")
 
 
 def test_map_and_array_agree():

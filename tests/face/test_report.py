@@ -106,7 +106,7 @@ def test_names_from_the_file_are_text_and_not_tags(tmp_path):
 def test_contradicting_targets_are_named_with_their_floor(tmp_path):
     case = study(conflict=True)
     page = written(case, tmp_path)
-    assert "Contradicting targets in rows 3 and 9 leave" in page.text
+    assert "Contradicting targets (rows 3 and 9) leave" in page.text
     assert f"C = {case.floor:.4g}" in page.text
     # two rows of one point, labels (1, 0) and (0, 1): C_inf = |y_a - y_b|^2 / (4 N)
     assert case.floor == pytest.approx(2 / (4 * case.samples), rel=1e-9)

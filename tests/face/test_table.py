@@ -133,6 +133,7 @@ def test_a_missing_file_and_a_folder(tmp_path):
         ("a,a,kind\n1,2,x\n3,4,y\n", "twice", "'a'"),
         (",a,kind\n0,2,x\n1,4,y\n", "no name", "column 1 of 3, its first cell is '0'"),
         ("a,b,kind\n1,2,x\n3,4\n", "another number of cells", "line 3: 2 cells"),
+        ('a,b,kind\n\n1,2,"x\ny"\n3,4\n', "another number of cells", "line 5: 2 cells"),
         ('a,b,kind\n1,2,"x\n3,4,y\n', "no valid CSV", "line"),
         ("a,b,kind\n1,?,x\n3,NA,y\n,4,x\n", "missing", "3 in 3 of 3 rows; the first is '?' in column 'b', data row 1"),
         ("a,b,kind\n1,2,x\n3,4,nan\n", "missing", "'nan' in column 'kind', data row 2 (line 3)"),

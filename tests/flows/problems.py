@@ -182,15 +182,38 @@ class Counted:
 
     def __init__(self, inner: Network) -> None:
         self.inner, self.seen = inner, set[bytes]()
-        self.n_in, self.n_out, self.capabilities = inner.n_in, inner.n_out, inner.capabilities
+        self.n_in, self.n_out, self.capabilities = inner.n_in, inner.n_out, frozenset({"gram"})
 
-    def __getattr__(self, name: str) -> Any:
-        attribute = getattr(self.inner, name)
-        if name not in ("value", "jacobian", "jvp", "vjp", "gram", "second", "hvp"):
-            return attribute
+    def _at(self, theta: np.ndarray) -> Network:
+        self.seen.add(np.ascontiguousarray(theta).tobytes())
+        return self.inner
 
-        def counting(theta: np.ndarray, *arguments: np.ndarray) -> np.ndarray:
-            self.seen.add(np.ascontiguousarray(theta).tobytes())
-            return attribute(theta, *arguments)
+    def value(self, theta: np.ndarray) -> np.ndarray:
+        return self._at(theta).value(theta)
 
-        return counting
+    def jacobian(self, theta: np.ndarray) -> np.ndarray:
+        return self._at(theta).jacobian(theta)
+
+    def jvp(self, theta: np.ndarray, v: np.ndarray) -> np.ndarray:
+        return self._at(theta).jvp(theta, v)
+
+    def vjp(self, theta: np.ndarray, w: np.ndarray) -> np.ndarray:
+        return self._at(theta).vjp(theta, w)
+
+    def gram(self, theta: np.ndarray) -> np.ndarray:
+        return self._at(theta).gram(theta)
+
+
+def regime_of(sol: sr.flows.FlowSolution) -> sr.flows.Regime:
+    assert sol.regime is not None
+    return sol.regime
+
+
+def end_of(sol: sr.flows.FlowSolution) -> float:
+    """The located singularity as an s."""
+    assert sol.singularity is not None
+    clock = sol.singularity.clock
+    if sol.clock == "s":
+        return clock
+    assert sol.rate is not None
+    return float(-np.log1p(-clock) / sol.rate) if clock < 1 else np.inf
