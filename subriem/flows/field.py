@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from subriem.core.dependence import Dependence
-from subriem.core.factor import ROUNDOFF, Extremes, Factorization, GramCholesky
+from subriem.core.factor import GRAM_RESIDUAL, ROUNDOFF, Extremes, Factorization, GramCholesky
 from subriem.core.jacobian import Jacobian, MapJacobian
 from subriem.core.lift import Backend, factorize
 from subriem.core.protocols import Array
@@ -16,8 +16,6 @@ from subriem.core.rank import RankPolicy
 from subriem.flows.flow import Flow, FlowKind
 
 Clock = Literal["s", "t"]
-#: A Gram solve that leaves more than this of the right-hand side has lost the small singular values.
-GRAM_RESIDUAL = 1e-9
 
 
 @dataclass(frozen=True, eq=False)

@@ -187,7 +187,7 @@ class FlowSolution(Solution):
         return tuple(found)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return arrays and plain values, ready for json or a data frame."""
+        """Return arrays and plain values by name."""
         return {
             **super().to_dict(),
             "s": self.s,

@@ -299,6 +299,8 @@ def _regime_into(regime: Regime, arrays: dict[str, Array]) -> dict[str, Any]:
         header["dependence"] = _decision_into(found.decision, "dependence", arrays)
         header["basis_shape"] = list(basis.shape)
         arrays["dependence/null"] = found.null
+        if found.norms is not None:
+            arrays["dependence/norms"] = found.norms
         parts = {"data": basis.data, "indices": basis.indices, "indptr": basis.indptr}
         arrays |= _prefixed("dependence/basis", parts)
     return header
@@ -311,7 +313,7 @@ def _regime_from(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Regi
         basis = csr_array((parts["data"], parts["indices"], parts["indptr"]), shape=tuple(header["basis_shape"]))
         groups = tuple(tuple(group) for group in header["groups"])
         decision = RankDecision(**header["dependence"], sigma=arrays["dependence/sigma"])
-        dependence = Dependence(groups, arrays["dependence/null"], basis, decision)
+        dependence = Dependence(groups, arrays["dependence/null"], basis, decision, arrays.get("dependence/norms"))
     return Regime(
         name=RegimeName[header["name"]],
         n_in=header["n_in"],

@@ -8,6 +8,7 @@ from enum import StrEnum
 import numpy as np
 
 from subriem.core.dependence import Dependence, dependent_rows
+from subriem.core.errors import RankError
 from subriem.core.factor import Factorization
 from subriem.core.jacobian import MapJacobian
 from subriem.core.lift import DEFAULT_RANK, DENSE_BYTES, factorize
@@ -103,24 +104,28 @@ def survey(
     """
     n, k = source.n_out, source.n_in
     jacobian = MapJacobian(source, theta)
-    factor = factorize(jacobian, rank, memory=memory)
-    decision = factor.decision
-    assert decision is not None
-    if decision.full:
+    try:
+        factor = factorize(jacobian, rank, memory=memory)
+    except RankError:
+        # D is too large to be looked at, and its Gram is singular: dependent rows can still be found from the Gram
+        if k < n or not jacobian.structured:
+            raise
+        factor = None
+    decision = factor.decision if factor is not None else None
+    if factor is not None and decision is not None and (decision.full or k < n):
         rank.report(decision, "at the start")
-        name = RegimeName.UNDER if k < n else RegimeName.BORDERLINE if k == n else RegimeName.OVER
+        name = RegimeName.DEFICIENT
+        if decision.full:
+            name = RegimeName.UNDER if k < n else RegimeName.BORDERLINE if k == n else RegimeName.OVER
         return Regime(name, k, n, decision.rank, decision, None, False, ()), factor
-    if k < n:
-        rank.report(decision, "at the start")
-        return Regime(RegimeName.DEFICIENT, k, n, decision.rank, decision, None, False, ()), factor
     dependence = dependent_rows(jacobian, rank, memory=memory)
     nearby = theta + 1e-2 * (1.0 + float(np.sqrt(theta @ theta / k))) * np.random.default_rng(0).standard_normal(k)
     persistent = dependence.nullity > 0 and dependence.defect(MapJacobian(source, nearby)) < PERSISTENCE
-    if persistent:
+    if persistent or factor is None:
         factor = factorize(dependence.compress(jacobian), rank, memory=memory)
-        assert factor.decision is not None
         decision = factor.decision
-        persistent = decision.full
+        persistent = persistent and decision is not None and decision.full
+    assert decision is not None
     rank.report(decision, "at the start")
     names = tuple(tuple(output_name(source, i) for i in group) for group in dependence.groups)
     regime = Regime(RegimeName.DEFICIENT, k, n, decision.rank, decision, dependence, persistent, names)

@@ -138,13 +138,16 @@ class Solution(Result):
                 "the solution has no such quantity", repr(name), f"one of {known}", "sol['theta']"
             ) from None
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.channels
+
     def sample(self, function: Callable[[Array], Any], t: Any = None) -> Array:
         """Return function(y) at the accepted points, or at the times t, stacked along the first axis."""
         points = self.y if t is None else np.atleast_2d(self(np.atleast_1d(np.asarray(t, dtype=float))))
         return np.array([function(point) for point in points])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return arrays and plain values, ready for json or a data frame."""
+        """Return arrays and plain values by name."""
         return {
             "t": self.t,
             "y": self.y,
