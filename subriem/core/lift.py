@@ -247,7 +247,7 @@ def lift(
 
     Notes
     -----
-    Moore-Penrose in every regime: D^T (D D^T)^{-1} for rank n, (D^T D)^{-1} D^T for rank K (mathematics, §1).
+    Moore-Penrose in every regime: D^T (D D^T)^{-1} for rank n, (D^T D)^{-1} D^T for rank K (docs: mathematics, §1).
 
     Examples
     --------

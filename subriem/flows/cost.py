@@ -66,7 +66,7 @@ class SquaredError:
     def floor(self, x: Array, null: Array) -> float:
         """Return the minimum of C on x + (range U)^perp, U = `null` (n, m) with orthonormal columns.
 
-        For equal weights it is kappa |U^T (x - y)|^2 (mathematics, §3); in general the minimiser solves
+        For equal weights it is kappa |U^T (x - y)|^2 (docs: mathematics, §3); in general the minimiser solves
         min sum h_i r_i^2 subject to U^T r = U^T (x - y), so r = H^{-1} U (U^T H^{-1} U)^{-1} U^T (x - y).
         """
         if null.shape[1] == 0:

@@ -23,7 +23,7 @@ class Line:
     """The straight output line of the adapted flow: x = x0 + t (end - x0), t = 1 - e^{-rate s}.
 
     With persistent relations between rows, end = x0 + S S^T (y - x0) is the nearest reachable output
-    (mathematics, §1 and §3).
+    (docs: mathematics, §1 and §3).
     """
 
     start: Array
@@ -102,7 +102,7 @@ class Point:
 
     @property
     def alignment(self) -> float:
-        """cos^2 phi = w.F w/|w|^2, w the push, F = D D^+ or its damped form (mathematics, §2); s-clock only."""
+        """cos^2 phi = w.F w/|w|^2, w the push, F = D D^+ or its damped form (docs: mathematics, §2); s-clock only."""
         size = float(self.push @ self.push)
         if self.image is None or size == 0.0:
             return np.nan

@@ -85,7 +85,7 @@ class Flow:
         Returns
         -------
         float
-            N ln(|x0 - y|/eps) for C = |x-y|^2/(2N) (mathematics, §1); with samples that stand twice only the part of
+            N ln(|x0 - y|/eps) for C = |x-y|^2/(2N) (docs: mathematics, §1); with samples that stand twice only the part of
             x0 - y in range D decays, and the time is inf where their labels contradict each other by more than eps.
 
         Raises

@@ -125,7 +125,7 @@ class FlowSolution(Solution):
 
     @property
     def path_bound(self) -> float:
-        """|x0 - end|/lambda, lambda the least sigma_min met (mathematics, §1).
+        """|x0 - end|/lambda, lambda the least sigma_min met (docs: mathematics, §1).
 
         An upper bound of the path's length if sigma_min >= lambda on the whole ball of that radius: not a proof.
         """

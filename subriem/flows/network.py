@@ -259,7 +259,7 @@ class Network:
         """Return functions of theta whose gradients lie in ker D: every flow in range D^T keeps them.
 
         For each hidden layer of a linear network these are the upper triangle, row by row, of
-        W_{l+1}^T W_{l+1} - W_l W_l^T - b_l b_l^T, for relu its diagonal (mathematics, §5). Other activations
+        W_{l+1}^T W_{l+1} - W_l W_l^T - b_l b_l^T, for relu its diagonal (docs: mathematics, §5). Other activations
         raise ProblemError.
         """
         if "conserved" not in self.capabilities:

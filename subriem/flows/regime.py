@@ -23,7 +23,7 @@ CONFLICT = 1e-20
 
 
 class RegimeName(StrEnum):
-    """The rows of the table of regimes (mathematics, §1)."""
+    """The rows of the table of regimes (docs: mathematics, §1)."""
 
     OVER = "over-parametrized"
     UNDER = "under-parametrized"

@@ -122,7 +122,7 @@ class Run:
     # -- set-up ------------------------------------------------------------------------------------------------
 
     def _line(self, x0: Array) -> Line | None:
-        """Return the output line where the theory promises one (mathematics, §1)."""
+        """Return the output line where the theory promises one (docs: mathematics, §1)."""
         regime, rate = self.regime, self.rate
         if regime is None or not regime.straight or rate is None or self.flow.damping:
             return None

@@ -1,7 +1,7 @@
 """Which hidden units carry a right null vector of D, and why: a rank loss in plain language.
 
 Where D z = 0, moving theta along z moves no output. For K < n the cause is nearly always one unit or one pair
-of units (mathematics, §1), and often it is only approached: at the numerical end of a path, where
+of units (docs: mathematics, §1), and often it is only approached: at the numerical end of a path, where
 sigma_min/sigma_max = 1e-7, the activations of a merging pair may still differ by 0.1, because its outgoing
 weights grow. So a finding needs two things: a measure taken on the activations over the samples, and the null
 vector lying on the parameters which this kind of degeneracy moves.
