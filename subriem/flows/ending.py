@@ -1,6 +1,6 @@
 """How a path ends where the hypothesis "rank D stays full" fails: a rank change or an escape to infinity.
 
-Both happen at a finite clock with unbounded speed (docs: mathematics, §1: the fold theta^2 and the escape tanh). They are
+Both happen at a finite clock with unbounded speed (docs: mathematics, §1: the fold theta^2, the escape tanh). They are
 told apart by the arc length l = sigma/|d sigma/dl| that is left before sigma_min vanishes: it goes to 0 at a rank
 change and stays bounded below at an escape, where 1/|theta'| vanishes at least linearly.
 """

@@ -85,8 +85,8 @@ class Flow:
         Returns
         -------
         float
-            N ln(|x0 - y|/eps) for C = |x-y|^2/(2N) (docs: mathematics, §1); with samples that stand twice only the part of
-            x0 - y in range D decays, and the time is inf where their labels contradict each other by more than eps.
+            N ln(|x0 - y|/eps) for C = |x-y|^2/(2N) (docs: mathematics, §1); with samples that stand twice only
+            the part of x0 - y in range D decays, and the time is inf where their labels differ by more than eps allows.
 
         Raises
         ------
