@@ -12,9 +12,8 @@ from scipy.sparse.csgraph import connected_components
 
 from subriem.core.errors import ProblemError
 from subriem.core.jacobian import ArrayJacobian, CompressedJacobian, Jacobian
-from subriem.core.lift import DEFAULT_RANK, DENSE_BYTES
 from subriem.core.protocols import Array
-from subriem.core.rank import EPS, GRAM_RESOLUTION, RankDecision, RankPolicy
+from subriem.core.rank import DEFAULT_RANK, DENSE_BYTES, EPS, GRAM_RESOLUTION, RankDecision, RankPolicy
 from subriem.core.validate import real_array
 
 #: Entries of the left-null projector of the normalised rows above this belong to a group of dependent rows.

@@ -10,9 +10,9 @@ from subriem.core.dependence import Dependence
 from subriem.core.errors import ProblemError
 from subriem.core.factor import Factorization, SVDFactor
 from subriem.core.jacobian import Jacobian, MapJacobian
-from subriem.core.lift import DEFAULT_RANK, DENSE_BYTES, factorize
+from subriem.core.lift import factorize
 from subriem.core.protocols import Array, Map
-from subriem.core.rank import EPS, RankPolicy
+from subriem.core.rank import DEFAULT_RANK, DENSE_BYTES, EPS, RankPolicy
 
 #: An iteration that can lower the residual no more has converged if |D D^+ r| is this many roundoffs of |x| + |target|.
 ROUNDOFFS = 1000

@@ -6,11 +6,12 @@ Gram-Cholesky with refinement (K >= n), QR, and SVD truncated by a recorded rank
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
+from subriem.core.dependence import dependent_rows
 from subriem.core.errors import ProblemError, RankError
 from subriem.core.factor import (
     GRAM_COND_LIMIT,
@@ -23,14 +24,12 @@ from subriem.core.factor import (
     gram_trusted,
 )
 from subriem.core.jacobian import ArrayJacobian, Jacobian, MapJacobian, MetricJacobian
+from subriem.core.map import output_name
 from subriem.core.protocols import Array, Map
-from subriem.core.rank import EPS, GRAM_RESOLUTION, RankDecision, RankPolicy
+from subriem.core.rank import DEFAULT_RANK, DENSE_BYTES, EPS, GRAM_RESOLUTION, RankDecision, RankPolicy
 from subriem.core.validate import real_array, vector
 
 Backend = Literal["auto", "gram-cholesky", "qr", "svd"]
-DEFAULT_RANK = RankPolicy()
-#: Largest explicit D (bytes) that an escalation may form.
-DENSE_BYTES = 2**31
 _ORDER = ("gram-cholesky", "qr", "svd")
 
 
@@ -58,6 +57,8 @@ class Lift:
         Why this backend was taken.
     decision : RankDecision or None
         The record of the rank decision.
+    dependent : tuple of tuple of str
+        Groups of dependent rows by name, for K >= n and a rank below n.
 
     Examples
     --------
@@ -76,6 +77,7 @@ class Lift:
     backend: str
     reason: str
     decision: RankDecision | None
+    dependent: tuple[tuple[str, ...], ...] = ()
 
 
 def factorize(
@@ -287,8 +289,15 @@ def lift(
             "look for NaN or overflow in the Jacobian" if factor.backend == "svd" else "backend='auto'",
         )
     if isinstance(measured, MetricJacobian):
-        return Lift(**{**result.__dict__, "v": measured.pull(result.v)})
+        result = replace(result, v=measured.pull(result.v))
+    if result.decision is not None and not result.decision.full and k >= n:
+        groups = dependent_rows(jacobian, rank, memory=memory).groups
+        result = replace(result, dependent=tuple(tuple(_row_name(source, i) for i in group) for group in groups))
     return result
+
+
+def _row_name(source: Any, index: int) -> str:
+    return output_name(source, index) if isinstance(source, Map) else f"row {index}"
 
 
 def _as_jacobian(source: Any, theta: Any) -> Jacobian:

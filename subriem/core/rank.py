@@ -14,6 +14,8 @@ from subriem.core.errors import ProblemError, RankError
 EPS = float(np.finfo(float).eps)
 #: A Gram matrix squares the singular values: ratios below sqrt(eps), with a margin, are lost in its roundoff.
 GRAM_RESOLUTION = 1e-7
+#: Largest explicit D (bytes) that may be formed to decide a rank.
+DENSE_BYTES = 2**31
 
 
 class RankWarning(UserWarning):
@@ -235,3 +237,7 @@ class RankPolicy:
         if self.on_ambiguous == "raise":
             raise error
         warnings.warn(str(error), RankWarning, stacklevel=3)
+
+
+#: The policy taken where none is given.
+DEFAULT_RANK = RankPolicy()

@@ -10,9 +10,9 @@ import numpy as np
 
 from subriem.core.errors import ProblemError
 from subriem.core.jacobian import MapJacobian
-from subriem.core.lift import DEFAULT_RANK, factorize
+from subriem.core.lift import factorize
 from subriem.core.protocols import Array, Cost, Map
-from subriem.core.rank import RankPolicy
+from subriem.core.rank import DEFAULT_RANK, RankPolicy
 from subriem.core.validate import vector
 from subriem.flows.regime import Regime, survey
 

@@ -11,9 +11,8 @@ import numpy as np
 
 from subriem.core.budget import Budget, CancelToken, Meter, Progress, interruptible, progress_callback
 from subriem.core.errors import ProblemError, SolveError
-from subriem.core.lift import DEFAULT_RANK, DENSE_BYTES
 from subriem.core.map import check_map
-from subriem.core.rank import RankPolicy
+from subriem.core.rank import DEFAULT_RANK, DENSE_BYTES, RankPolicy
 from subriem.core.status import Status
 from subriem.core.validate import real_array, vector
 from subriem.flows.field import to_s, to_t

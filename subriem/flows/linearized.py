@@ -10,9 +10,8 @@ from scipy.linalg import solve_triangular
 from subriem.core.errors import ProblemError
 from subriem.core.factor import SVDFactor
 from subriem.core.jacobian import MapJacobian
-from subriem.core.lift import DEFAULT_RANK
 from subriem.core.protocols import Array, Cost, Map
-from subriem.core.rank import RankPolicy
+from subriem.core.rank import DEFAULT_RANK, RankPolicy
 from subriem.core.validate import vector
 from subriem.flows.theory import predicted_rate
 

@@ -364,7 +364,7 @@ class FlowLoop:
         # a truncated lift has no speed to tell: the steps before it do
         marks = self.state.marks[:-1] if rank < self.rank else self.state.marks
         found = ending(marks, self.state.sigma_scale, stalled=True)
-        if found is not None:
+        if found is not None and found.clock < self.horizon:
             self._singular(found)
             return
         status = Status.RANK_AMBIGUOUS if ambiguous else Status.RANK_CHANGED

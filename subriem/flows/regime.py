@@ -11,10 +11,10 @@ from subriem.core.dependence import Dependence, dependent_rows
 from subriem.core.errors import RankError
 from subriem.core.factor import Factorization
 from subriem.core.jacobian import MapJacobian
-from subriem.core.lift import DEFAULT_RANK, DENSE_BYTES, factorize
+from subriem.core.lift import factorize
 from subriem.core.map import output_name
 from subriem.core.protocols import Array, Cost, Map
-from subriem.core.rank import RankDecision, RankPolicy
+from subriem.core.rank import DEFAULT_RANK, DENSE_BYTES, RankDecision, RankPolicy
 
 #: Relations between rows persist if their defect at a point 1 % away is below this.
 PERSISTENCE = 1e-9

@@ -15,9 +15,8 @@ import numpy as np
 from subriem.core.errors import ProblemError
 from subriem.core.factor import SVDFactor
 from subriem.core.jacobian import MapJacobian
-from subriem.core.lift import DEFAULT_RANK
 from subriem.core.protocols import Array, Cost, Map
-from subriem.core.rank import EPS, RankPolicy
+from subriem.core.rank import DEFAULT_RANK, EPS, RankPolicy
 from subriem.core.result import Check
 from subriem.core.validate import real_array, vector
 from subriem.flows.field import to_s

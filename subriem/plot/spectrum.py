@@ -9,9 +9,8 @@ import numpy as np
 
 from subriem.core.factor import SVDFactor
 from subriem.core.jacobian import MapJacobian
-from subriem.core.lift import DEFAULT_RANK
 from subriem.core.protocols import Array, Map
-from subriem.core.rank import RankDecision, RankPolicy
+from subriem.core.rank import DEFAULT_RANK, RankDecision, RankPolicy
 from subriem.flows.flowsolution import FlowSolution
 from subriem.plot.style import ADAPTED, MARK, SECOND, STANDARD, THEORY, legend, new_figure, titled
 

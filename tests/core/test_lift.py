@@ -367,3 +367,14 @@ def test_inputs_are_left_alone():
             lift(entries.copy(order="F"), w, backend=backend)
     np.testing.assert_array_equal(before[0], entries)
     np.testing.assert_array_equal(before[1], w)
+
+
+def test_dependent_rows_are_named_where_the_rank_is_lost() -> None:
+    rng = np.random.default_rng(4)
+    entries = rng.standard_normal((5, 8))
+    entries[3] = 2 * entries[1] - entries[0]
+    assert lift(entries, np.ones(5)).dependent == (("row 0", "row 1", "row 3"),)
+    assert lift(entries[[0, 1, 2, 4]], np.ones(4)).dependent == ()
+    names = ["a", "b", "c", "d", "e"]
+    source = numpy_map(lambda t: entries @ t, lambda t: entries, 8, 5, output_names=names)
+    assert lift(source, np.ones(5), np.zeros(8)).dependent == (("a", "b", "d"),)
