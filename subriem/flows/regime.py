@@ -120,7 +120,8 @@ def survey(
         return Regime(name, k, n, decision.rank, decision, None, False, ()), factor
     dependence = dependent_rows(jacobian, rank, memory=memory)
     nearby = theta + 1e-2 * (1.0 + float(np.sqrt(theta @ theta / k))) * np.random.default_rng(0).standard_normal(k)
-    persistent = dependence.nullity > 0 and dependence.defect(MapJacobian(source, nearby)) < PERSISTENCE
+    kept = dependence.basis.shape[1]
+    persistent = dependence.nullity > 0 and kept > 0 and dependence.defect(MapJacobian(source, nearby)) < PERSISTENCE
     if persistent or factor is None:
         factor = factorize(dependence.compress(jacobian), rank, memory=memory)
         decision = factor.decision

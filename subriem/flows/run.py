@@ -330,6 +330,7 @@ class Run:
 
     def _stats(self, loop: FlowLoop, options: Options, meter: Meter, closing: GaussNewton | None) -> dict[str, Any]:
         state = self.state
+        state.evaluations = self.field.evaluations
         stats: dict[str, Any] = {
             "evaluations": state.evaluations,
             "accepted": state.accepted,

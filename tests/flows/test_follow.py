@@ -464,3 +464,30 @@ def test_thinning_keeps_the_ends_and_says_so(monkeypatch: pytest.MonkeyPatch) ->
     assert np.array_equal(thin.theta, whole.theta)
     assert np.array_equal(thin.y[0], whole.y[0])
     assert np.linalg.norm(thin(0.37) - whole(0.37)) < 1e-3
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_a_map_without_effect_rests_where_it_is(outputs: int) -> None:
+    source = sr.numpy_map(lambda t: np.full(outputs, 3.0), lambda t: np.zeros((outputs, 2)), 2, outputs)
+    sol = sr.follow(sr.flows.adapted(source, sr.flows.squared_error(np.ones((1, outputs)))), [0.1, 0.2])
+    assert sol.status is sr.Status.EVENT
+    assert "equilibrium" in sol.message
+    assert sol.regime.rank == 0
+    assert sol.nfev == 1
+
+
+def test_an_arm_that_cannot_reach_its_target_ends_stretched() -> None:
+    """Three unit joints towards (4, 1): the straight line leaves the disc of radius 3 where all angles but one vanish."""
+    import casadi as ca
+
+    def hand(t):
+        angles = [t[0], t[0] + t[1], t[0] + t[1] + t[2]]
+        return [sum(ca.cos(a) for a in angles), sum(ca.sin(a) for a in angles)]
+
+    flow = sr.flows.adapted(sr.map(hand, 3), sr.flows.squared_error([[4.0, 1.0]]))
+    sol = sr.follow(flow, [0.1, 0.5, 0.3])
+    start, change = sol.line.start, sol.line.end - sol.line.start
+    a, b, c = change @ change, 2 * start @ change, start @ start - 9.0
+    assert sol.status is sr.Status.RANK_CHANGED
+    assert sol.singularity.clock == pytest.approx((-b + np.sqrt(b * b - 4 * a * c)) / (2 * a), abs=1e-8)
+    assert np.abs(sol.theta[1:]).max() < 1e-5
