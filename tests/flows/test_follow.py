@@ -477,7 +477,7 @@ def test_a_map_without_effect_rests_where_it_is(outputs: int) -> None:
 
 
 def test_an_arm_that_cannot_reach_its_target_ends_stretched() -> None:
-    """Three unit joints towards (4, 1): the straight line leaves the disc of radius 3 where all angles but one vanish."""
+    """Three unit joints towards (4, 1): the line leaves the disc of radius 3 where all angles but one vanish."""
     import casadi as ca
 
     def hand(t):
