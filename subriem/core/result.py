@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -61,17 +62,17 @@ def checks_html(checks: Sequence[Check]) -> str:
     return f'<table class="checks"><thead>{head}</thead><tbody>{body}</tbody></table>'
 
 
-class Result:
+class Result(ABC):
     """Base of results: a headline and a table of checks, rendered alike everywhere."""
 
     @property
+    @abstractmethod
     def checks(self) -> tuple[Check, ...]:
         """The measured checks."""
-        raise NotImplementedError(type(self).__name__)
 
+    @abstractmethod
     def headline(self) -> str:
         """Return one line that says what this result is and how it ended."""
-        raise NotImplementedError(type(self).__name__)
 
     def __str__(self) -> str:
         return f"{self.headline()}\n{checks_text(self.checks)}"
