@@ -124,7 +124,7 @@ class GramCholesky(Factorization):
         # |D^T u| does not square the roundoff, once the left vector u is known
         image = self.jacobian.vjp(left)
         sigma_min = float(np.linalg.norm(image))
-        top = _power_iteration(self._apply_undamped, n)
+        top = power_iteration(self._apply_undamped, n)
         return Extremes(float(np.sqrt(top)), sigma_min, left, image / max(sigma_min, 1e-300))
 
     def _apply_undamped(self, b: Array) -> Array:
@@ -206,7 +206,7 @@ class QRFactor(Factorization):
             outer = self.triangle @ inner
             smallest = float(np.linalg.norm(outer))
             outer = outer / max(smallest, 1e-300)
-            top = np.sqrt(_power_iteration(self._apply_undamped, size))
+            top = np.sqrt(power_iteration(self._apply_undamped, size))
         if self.damping:
             # the triangle holds sqrt(sigma^2 + mu): sigma_min itself is the length of D^T u, or of D v
             image = self.jacobian.vjp(inner) if self.wide else self.jacobian.jvp(inner)
@@ -298,7 +298,7 @@ def _start(size: int) -> Array:
     return vector / np.linalg.norm(vector)
 
 
-def _power_iteration(apply: Callable[[Array], Array], size: int, rtol: float = 1e-3, steps: int = 40) -> float:
+def power_iteration(apply: Callable[[Array], Array], size: int, rtol: float = 1e-3, steps: int = 40) -> float:
     """Return the largest eigenvalue of a positive semidefinite operator, from below, to about rtol."""
     vector, value = _start(size), 0.0
     for _ in range(steps):

@@ -13,8 +13,9 @@ import numpy as np
 
 from subriem.core.status import Status
 
-#: sigma_min / sigma_max(path) below which an ending is looked for.
-NEAR = 1e-7
+#: sigma_min / sigma_max(path) below which an ending is looked for: this, or so many floors of the rank policy if less.
+#: A path that merely passes near a singularity, above the floor, is thus followed past it.
+NEAR, FLOORS = 1e-7, 10.0
 #: Exponent p of the slowness 1/|theta'| ~ (t* - t)^p below which the arc length left is finite: 1 - 1/m at a rank loss
 #: x ~ theta^m, 1 or more at an escape.
 FINITE_LENGTH = 0.95
@@ -89,7 +90,7 @@ def approach(marks: list[Mark]) -> Ending | None:
     if middle is None or first is None:
         return None
     end = power_law((first, middle, last))
-    if not np.isfinite(end):
+    if not end > last.clock:
         return None
     return _named(first, middle, last, end)
 
@@ -150,7 +151,7 @@ def crawling(marks: list[Mark]) -> Ending | None:
     return _named(first, middle, last, end)
 
 
-def ending(marks: list[Mark], scale: float, *, stalled: bool = False) -> Ending | None:
+def ending(marks: list[Mark], scale: float, floor: float, *, stalled: bool = False) -> Ending | None:
     """Return the named end that the last accepted steps show, or None.
 
     Parameters
@@ -159,6 +160,8 @@ def ending(marks: list[Mark], scale: float, *, stalled: bool = False) -> Ending 
         Accepted steps, newest last.
     scale : float
         Largest sigma_max of the path.
+    floor : float
+        Relative floor of the rank policy.
     stalled : bool
         Whether the step size fell below the resolution of the clock, or the decided rank dropped.
     """
@@ -170,5 +173,5 @@ def ending(marks: list[Mark], scale: float, *, stalled: bool = False) -> Ending 
     found = approach(marks)
     if found is None or stalled:
         return found
-    near = marks[-1].sigma_min < NEAR * scale
+    near = marks[-1].sigma_min < min(NEAR, FLOORS * floor) * scale
     return found if near and found.clock - marks[-1].clock < IMMINENT * marks[-1].clock else None

@@ -141,7 +141,7 @@ def follow(
     with progress_callback(progress, flow.kind.value) as tell, interruptible(cancel or CancelToken()) as token:
         solution = runner.run(options, as_events(events), Meter(meter_budget, tell), token, checkpoint)
     if verify and solution.status in (Status.SUCCESS, Status.EVENT):
-        solution = _verified(flow, theta0, solution, until, rank, memory, options)
+        solution = _verified(flow, theta0, solution, rank, memory, options)
     if t_eval is not None:
         solution = _resampled(flow, solution, t_eval)
     if throw and solution.status.failed:
@@ -186,12 +186,14 @@ def _initial_state(flow: Flow, theta0: Any) -> FlowState:
 
 
 def _verified(
-    flow: Flow, theta0: Any, solution: FlowSolution, until: Until, rank: RankPolicy, memory: float, options: Options
+    flow: Flow, theta0: Any, solution: FlowSolution, rank: RankPolicy, memory: float, options: Options
 ) -> FlowSolution:
     """Return the solution with the distance of its end from that of a tighter, unprojected run."""
     tight = replace(
         options, rtol=max(options.rtol * TIGHTER, 1e-13), atol=max(options.atol * TIGHTER, 1e-13), project=False
     )
+    end = float(solution.grid[-1])  # an event may have ended the run before its goal
+    until = Until(t=end) if solution.clock == "t" else Until(s=end)
     run = Run(flow, _initial_state(flow, theta0), until, solution.clock, rank, memory)
     reference = run.run(tight, (), Meter(Budget()), CancelToken(), None)
     distance = float(np.linalg.norm(reference.theta - solution.theta))

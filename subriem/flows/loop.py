@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from subriem.core.factor import SVDFactor
+from subriem.core.jacobian import MapJacobian
 from subriem.core.protocols import Array
 from subriem.core.rank import EPS
 from subriem.core.status import Status
@@ -33,6 +34,8 @@ CHATTER = 1e-6
 #: Accepted steps between two looks at the stiffness; h |lambda| above which steps become implicit (the edge of the
 #: stability region is about 6), and below which they no longer need to be.
 PROBE, STABILITY, RELAXED = 10, 3.0, 1.0
+#: Defect of relations between rows, assumed to persist, at which they are seen to break.
+RELATION = 1e-7
 #: Largest number of projections a step.
 PROJECTIONS = 3
 #: Step size control: safety factor, smallest and largest change of the step.
@@ -126,15 +129,21 @@ class FlowLoop:
 
     @property
     def _may_be_stiff(self) -> bool:
-        return self.options.implicit and not self._projecting and ImplicitStepper.suits(self.field)
+        flow = self.field.flow
+        # where D loses columns for good, D^T D has no inverse and the field's Jacobian none of this form
+        regular = flow.kind is FlowKind.STANDARD or flow.damping > 0 or self.rank == flow.map.n_in
+        return self.options.implicit and regular and not self._projecting and ImplicitStepper.suits(self.field)
 
     # -- one step ----------------------------------------------------------------------------------------------
 
     def advance(self) -> None:
         """Take one accepted step, or set `status` if the path ends."""
         state = self.state
-        if state.clock >= self.horizon or self.point.speed == 0.0:
+        if state.clock >= self.horizon:
             self.end(Status.SUCCESS, "the end of the run was reached")
+            return
+        if self.point.speed == 0.0:
+            self.end(Status.EVENT, f"equilibrium at {self.field.clock} = {state.clock:.6g}: the velocity is zero")
             return
         while self.status is None:
             h, last = self._clip(state.step)
@@ -145,8 +154,7 @@ class FlowLoop:
             attempted = self._attempt(h, self.horizon if last else state.clock + h)
             if isinstance(attempted, Step):
                 point, drift = self._project(attempted.raw)
-                if not self._overshoots(attempted.h, point):
-                    self._accept(attempted, point, drift)
+                if not self._overshoots(attempted.h, point) and self._accept(attempted, point, drift):
                     return
                 attempted = np.inf
             state.rejected += 1
@@ -198,17 +206,24 @@ class FlowLoop:
         line = self.field.line
         return self.options.project and line is not None and line.chord > 0.0
 
-    def _accept(self, made: Step, point: Point, drift: float) -> None:
-        state = self.state
+    def _accept(self, made: Step, point: Point, drift: float) -> bool:
+        """Go on to the end of a step, or to a terminal event on it; False if it must be taken again, smaller."""
+        state, values = self.state, list(self.watch.values)
         dense = made.interpolant(point.theta - made.raw.theta if point is not made.raw else None)
         found, terminal = self.watch.step(state.clock, made.end, point.theta, dense)
-        if terminal is not None and state.clock < terminal.clock < made.end:
+        if terminal is not None and terminal.clock <= state.clock:
+            self.occurrences.append(Occurrence(terminal.name, state.clock, state.theta, terminal=True))
+            self.end(Status.EVENT, f"{terminal.name} at {self.field.clock} = {state.clock:.10g}")
+            return True
+        if terminal is not None and terminal.clock < made.end:
             # the step is taken again to the event, so that quadratures, error and projection belong to its end
             shorter = self._attempt(terminal.clock - state.clock, terminal.clock)
-            if isinstance(shorter, Step):
-                made = shorter
-                point, drift = self._project(made.raw)
-                dense = made.interpolant(point.theta - made.raw.theta if point is not made.raw else None)
+            if not isinstance(shorter, Step):
+                self.watch.values = values
+                return False
+            made = shorter
+            point, drift = self._project(made.raw)
+            dense = made.interpolant(point.theta - made.raw.theta if point is not made.raw else None)
         for name, amount in zip(self.options.integrands, made.amounts, strict=True):
             state.integrals[name] += float(amount)
         state.clock, state.theta = made.end, point.theta
@@ -225,8 +240,9 @@ class FlowLoop:
         if terminal is not None:
             self.occurrences.append(Occurrence(terminal.name, made.end, point.theta, terminal=True))
             self.end(Status.EVENT, f"{terminal.name} at {self.field.clock} = {made.end:.10g}")
-            return
+            return True
         self._watch_rank(point)
+        return True
 
     def _watch_stiffness(self, h: float) -> None:
         """Change to implicit steps where stability limits the explicit ones, and back; looked at now and then.
@@ -349,7 +365,9 @@ class FlowLoop:
         if point.factor.backend in ("gram-cholesky", "qr"):
             # what sufficed here is tried first on the next step
             self.field.start = self.state.backend = point.factor.backend
-        found = ending(self.state.marks, self.state.sigma_scale)
+        if self._broken_relations(point):
+            return
+        found = ending(self.state.marks, self.state.sigma_scale, self.field.rank.rtol)
         if found is not None and found.clock < self.horizon:
             self._singular(found)
             return
@@ -363,13 +381,25 @@ class FlowLoop:
             return
         # a truncated lift has no speed to tell: the steps before it do
         marks = self.state.marks[:-1] if rank < self.rank else self.state.marks
-        found = ending(marks, self.state.sigma_scale, stalled=True)
+        found = ending(marks, self.state.sigma_scale, self.field.rank.rtol, stalled=True)
         if found is not None and found.clock < self.horizon:
             self._singular(found)
             return
         status = Status.RANK_AMBIGUOUS if ambiguous else Status.RANK_CHANGED
         change = f"from {self.rank} to" if rank != self.rank else "steps shrink without an end:"
         self.end(status, f"{change} {decision} at {self.field.clock} = {self.state.clock:.10g}")
+
+    def _broken_relations(self, point: Point) -> bool:
+        """End the run if the relations between rows, assumed to persist, no longer hold."""
+        dependence = self.field.dependence
+        if dependence is None:
+            return False
+        defect = dependence.defect(MapJacobian(self.field.flow.map, point.theta))
+        if defect <= RELATION:
+            return False
+        where = f"{self.field.clock} = {self.state.clock:.10g}"
+        self.end(Status.RANK_CHANGED, f"the relations between rows ceased to hold at {where} (defect {defect:.1e})")
+        return True
 
     def _singular(self, found: Ending) -> None:
         self.singularity = found
@@ -381,7 +411,7 @@ class FlowLoop:
         """Name the end of a path whose steps became too small for the clock."""
         found = None
         if self.field.flow.kind is FlowKind.ADAPTED and not self.field.flow.damping:
-            found = ending(self.state.marks, self.state.sigma_scale, stalled=True)
+            found = ending(self.state.marks, self.state.sigma_scale, self.field.rank.rtol, stalled=True)
         if found is not None:
             self._singular(found)
         else:

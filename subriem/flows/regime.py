@@ -121,7 +121,9 @@ def survey(
     dependence = dependent_rows(jacobian, rank, memory=memory)
     nearby = theta + 1e-2 * (1.0 + float(np.sqrt(theta @ theta / k))) * np.random.default_rng(0).standard_normal(k)
     kept = dependence.basis.shape[1]
-    persistent = dependence.nullity > 0 and kept > 0 and dependence.defect(MapJacobian(source, nearby)) < PERSISTENCE
+    rank.report(dependence.decision, "at the start, among the rows")
+    clear = dependence.nullity > 0 and not dependence.decision.ambiguous and kept > 0
+    persistent = clear and dependence.defect(MapJacobian(source, nearby)) < PERSISTENCE
     if persistent or factor is None:
         factor = factorize(dependence.compress(jacobian), rank, memory=memory)
         decision = factor.decision

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,11 @@ import numpy as np
 from subriem.core import store
 from subriem.core.budget import CancelToken, Meter
 from subriem.core.errors import ProblemError, RankError
-from subriem.core.factor import ROUNDOFF
-from subriem.core.gaussnewton import GaussNewton, gauss_newton
+from subriem.core.factor import ROUNDOFF, power_iteration
+from subriem.core.gaussnewton import ROUNDOFFS, GaussNewton, gauss_newton
+from subriem.core.jacobian import MapJacobian
 from subriem.core.protocols import Array
-from subriem.core.rank import RankPolicy
+from subriem.core.rank import EPS, RankPolicy
 from subriem.core.status import Status
 from subriem.flows.field import Clock, ClockField, Line, Point, to_s, to_t
 from subriem.flows.flow import Flow, FlowKind
@@ -28,10 +29,14 @@ from subriem.flows.stepper import Integrand
 from subriem.flows.units import UnitFinding, null_units
 from subriem.integration.events import Event
 
-#: The flow rests when the decrease of the cost per unit of rate * s, relative to C0, is below this.
-EQUILIBRIUM = 1e-16
+#: The flow rests when |𝒫 w| is below this share of |w|, or |D^T w| of sigma_max |w|.
+EQUILIBRIUM = 1e-8
+#: What a run says that has nothing to do.
+ALREADY = "the start already meets the cost goal"
 #: Relative residual of a lift as a share of rtol.
 LIFT_SHARE = 1e-4
+#: Share of C0 by which the cost may fall below its floor by roundoff.
+BELOW = 1e-9
 #: Seconds between two checkpoints.
 CHECKPOINT_SECONDS = 20.0
 #: Name of the event that ends a run at its cost goal.
@@ -102,6 +107,7 @@ class Run:
         self.flow, self.state, self.until, self.rank = flow, state, until, rank
         self.rate = flow.cost.rate
         self.regime: Regime | None = None
+        self.sigma: float | None = None
         backend: Any = state.backend
         x = flow.map.value(state.theta)
         if state.x0 is None:
@@ -112,7 +118,8 @@ class Run:
         persistent = self.regime is not None and self.regime.persistent
         self.dependence = self.regime.dependence if self.regime is not None and persistent else None
         self.line = self._line(state.x0)
-        self.clock: Clock = self._choose(clock)
+        self.clock: Clock = self._choose(clock if clock != "auto" or not state.clock_name else state.clock_name)
+        self._take_over(state)
         null = self.dependence.null if self.dependence is not None else np.zeros((x.size, 0))
         self.floor = flow.cost.floor(x, null)
         self.conflicts = conflicting_groups(self.regime, flow.cost, x) if self.regime is not None else ()
@@ -152,6 +159,8 @@ class Run:
         goal = self.until
         if goal.cost is not None:
             return 1.0 if self.clock == "t" else np.inf
+        if goal.t == 1.0 and self.clock == "s":
+            raise ProblemError("t = 1 is never reached in s", "Until(t=1), clock s", "t < 1", "Until(cost=1e-12)")
         rate = self.rate if self.rate is not None else np.nan
         if self.clock == "t":
             return goal.t if goal.t is not None else float(to_t(goal.s or 0.0, rate))
@@ -192,6 +201,31 @@ class Run:
 
         return (Event(excess, name=GOAL, direction=-1, terminal=True),)
 
+    def _take_over(self, state: FlowState) -> None:
+        """Bring the state of an earlier run to the clock of this one."""
+        kind = self.flow.kind.value
+        if state.kind and state.kind != kind:
+            raise ProblemError(
+                "the state belongs to another flow",
+                f"{state.kind} flow",
+                f"{kind} flow",
+                "start from sol.theta instead",
+            )
+        if state.clock_name and state.clock_name != self.clock:
+            if self.rate is None or (self.clock == "s" and state.clock >= 1.0):
+                raise ProblemError(
+                    "the state cannot be taken to the other clock",
+                    f"{state.clock_name} = {state.clock:.6g}",
+                    f"a point at finite {self.clock}",
+                    f"clock={state.clock_name!r}",
+                )
+            convert = to_t if self.clock == "t" else to_s
+            state.clock = float(convert(state.clock, self.rate))
+            # what was counted in units of the clock begins anew
+            state.step, state.last_step, state.marks, state.stiff = 0.0, 0.0, [], False
+            state.integrals.pop("alignment", None)
+        state.clock_name, state.kind = self.clock, kind
+
     # -- the run -----------------------------------------------------------------------------------------------
 
     def run(
@@ -203,6 +237,7 @@ class Run:
         # no step asks for more of a lift than a share of its tolerance; v stays in range D^T whatever the residual
         self.field.accuracy = max(ROUNDOFF, LIFT_SHARE * options.rtol)
         loop = FlowLoop(self.field, self.state, self.horizon, options, (*events, *self._goal_events()), record)
+        self.begun = (self.state.accepted, self.state.evaluations)
         self._already_there(loop)
         while loop.status is None:
             self._step(loop, meter, token)
@@ -210,18 +245,26 @@ class Run:
                 save_state(self.state, checkpoint)
                 saved = meter.seconds
         closing = self._close(loop) if self._closes(loop) else None
+        self._judge(loop)
         return self._assemble(loop, record, options, meter, closing)
 
     def _already_there(self, loop: FlowLoop) -> None:
-        if self.until.cost is not None and loop.status is None:
-            excess = loop.point.cost - self.floor
-            if excess <= self.until.cost * self.state.cost0 and (self.clock == "s" or excess <= 0):
-                loop.end(Status.SUCCESS, "the start already meets the cost goal")
+        if self.until.cost is None or loop.status is not None:
+            return
+        excess = loop.point.cost - self.floor
+        if self.line is not None:
+            size = float(np.linalg.norm(self.line.start) + np.linalg.norm(self.line.end))
+            there = self.line.chord <= ROUNDOFFS * EPS * size
+        else:
+            there = excess <= 0
+        if there or (self.clock == "s" and excess <= self.until.cost * self.state.cost0):
+            loop.end(Status.SUCCESS, ALREADY)
 
     def _step(self, loop: FlowLoop, meter: Meter, token: CancelToken) -> None:
         """Take one step, after asking budget, cancellation and equilibrium."""
         state = self.state
-        limit = meter.spent(state.accepted, self.field.evaluations)
+        accepted, evaluations = state.accepted - self.begun[0], self.field.evaluations - self.begun[1]
+        limit = meter.spent(accepted, evaluations)
         if token.reason:
             loop.end(Status.CANCELLED, f"{token.reason} at {self.clock} = {state.clock:.6g}")
         elif limit:
@@ -238,14 +281,22 @@ class Run:
                 loop.end(Status.RANK_AMBIGUOUS, f"{error.what} ({error.got}) at {self.clock} = {state.clock:.6g}")
             meter.tell(
                 self._fraction(loop.point),
-                f"{self.clock} = {state.clock:.4g}, C/C0 = {loop.point.cost / state.cost0:.2e}",
+                f"{self.clock} = {state.clock:.4g}, C/C0 = {loop.point.cost / (state.cost0 or 1.0):.2e}",
             )
 
     def _rests(self, point: Point) -> bool:
-        decrease = (
-            float(point.push @ point.image) if point.image is not None else float(point.velocity @ point.velocity)
-        )
-        return decrease <= EQUILIBRIUM * self.state.cost0 * (self.rate or 1.0)
+        """Whether w, the push, is out of reach: cos phi (adapted) or |D^T w|/(sigma_max |w|) is at roundoff.
+
+        Both are free of the scales of x, theta and damping; the second alone would take an escape, D -> 0, for rest.
+        """
+        if self.flow.kind is FlowKind.ADAPTED and not self.flow.damping:
+            return not point.alignment > EQUILIBRIUM**2
+        lowered = self.flow.map.vjp(point.theta, point.push)
+        if self.sigma is None:
+            jacobian = MapJacobian(self.flow.map, point.theta)
+            top = power_iteration(lambda v: jacobian.vjp(jacobian.jvp(v)), self.flow.map.n_in)
+            self.sigma = float(np.sqrt(top))
+        return float(np.linalg.norm(lowered)) <= EQUILIBRIUM * self.sigma * float(np.linalg.norm(point.push))
 
     def _stationarity(self, point: Point) -> float:
         return float(np.linalg.norm(self.flow.map.vjp(point.theta, point.push))) / (self.rate or 1.0)
@@ -253,10 +304,20 @@ class Run:
     def _fraction(self, point: Point) -> float:
         if np.isfinite(self.horizon):
             return self.state.clock / self.horizon if self.horizon > 0 else 1.0
-        excess = max(point.cost - self.floor, 1e-300) / self.state.cost0
+        excess = max(point.cost - self.floor, 1e-300) / (self.state.cost0 or 1.0)
         return float(np.log(excess) / np.log(self.until.cost or 0.5)) if excess < 1 else 0.0
 
     # -- the end -----------------------------------------------------------------------------------------------
+
+    def _judge(self, loop: FlowLoop) -> None:
+        """Let the cost have the last word: a goal that is met is a success, a cost below its floor is none."""
+        excess, scale = loop.point.cost - self.floor, self.state.cost0
+        singular = loop.status in (Status.RANK_CHANGED, Status.ESCAPED, Status.RANK_AMBIGUOUS)
+        if self.dependence is not None and excess < -BELOW * scale:
+            loop.end(Status.RANK_AMBIGUOUS, f"C fell {-excess:.1e} below the floor of the relations between rows")
+        elif singular and self.until.cost is not None and 0 <= excess <= self.until.cost * scale:
+            loop.end(Status.SUCCESS, f"the cost goal was met before the path ended ({loop.message})")
+            loop.singularity = None
 
     def _closes(self, loop: FlowLoop) -> bool:
         return loop.status is Status.SUCCESS and self.clock == "t" and self.horizon == 1.0 and self.state.clock == 1.0
@@ -274,7 +335,7 @@ class Run:
         )
         self.field.evaluations += closed.evaluations
         self.state.evaluations = self.field.evaluations
-        last = loop.record.rows[-1]
+        last, loop.point = loop.record.rows[-1], replace(loop.point, cost=self.flow.cost.value(closed.x))
         cost = self.flow.cost.value(closed.x)
         chord = self.line.chord
         drift = closed.residuals[-1] / chord if chord > 0 else 0.0

@@ -37,6 +37,8 @@ class FlowState:
         Largest sigma_max so far.
     cost0, lowest_cost : float
         Cost at the start of the run, and the lowest one so far.
+    clock_name, kind : str
+        "s" or "t", and the kind of flow; empty before the first run.
     x0 : (n,) ndarray or None
         Output at the start of the run, where its straight line begins.
     rank : int
@@ -63,6 +65,8 @@ class FlowState:
     sigma_scale: float = 0.0
     cost0: float = np.nan
     lowest_cost: float = np.inf
+    clock_name: str = ""
+    kind: str = ""
     x0: Array | None = None
     rank: int = -1
     backend: Backend = "auto"

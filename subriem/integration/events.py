@@ -84,7 +84,8 @@ class EventWatch:
 
     def __init__(self, events: Sequence[Event], clock: float, y: Array) -> None:
         self.events = tuple(events)
-        self._values = [float(event.function(clock, y)) for event in self.events]
+        #: Values of the events at the newest point; a loop that takes a step back restores them.
+        self.values = [float(event.function(clock, y)) for event in self.events]
 
     def step(
         self, before: float, after: float, end: Array, dense: Callable[[float], Array]
@@ -103,11 +104,11 @@ class EventWatch:
         found: list[Occurrence] = []
         for i, event in enumerate(self.events):
             value = float(event.function(after, end))
-            if event.crossed(self._values[i], value):
+            if event.crossed(self.values[i], value):
                 clock = self._locate(event, before, after, value, dense)
                 point = end if clock == after else dense(clock)
                 found.append(Occurrence(event.name, clock, point, event.terminal))
-            self._values[i] = value
+            self.values[i] = value
         found.sort(key=lambda occurrence: (occurrence.clock, occurrence.terminal))
         for i, occurrence in enumerate(found):
             if occurrence.terminal:
