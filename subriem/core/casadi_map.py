@@ -202,10 +202,8 @@ def casadi_map(first: Callable[[ca.SX], Any] | ca.SX, second: int | ca.SX) -> Ca
             "map(fn, n_in) or map(theta, x)",
             "numpy_map(value, jacobian, n_in, n_out) for NumPy functions",
         )
-    if isinstance(x, list | tuple):
-        x = ca.vertcat(*x)
     try:
-        expression = ca.SX(x)
+        expression = ca.SX(ca.vertcat(*x) if isinstance(x, list | tuple) else x)
     except (NotImplementedError, TypeError) as error:
         raise ProblemError(
             "map: x is not a CasADi SX expression",

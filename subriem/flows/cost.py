@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -111,7 +112,7 @@ def squared_error(targets: Any, weights: Any = None, factor: float | None = None
         )
     samples = y.shape[0] if y.ndim else 1
     kappa = 1.0 / (2 * samples) if factor is None else factor
-    if isinstance(kappa, bool) or not isinstance(kappa, int | float) or not (np.isfinite(kappa) and kappa > 0):
+    if isinstance(kappa, bool) or not isinstance(kappa, Real) or not (np.isfinite(float(kappa)) and float(kappa) > 0):
         raise ProblemError(
             "squared_error: factor is not a positive number", repr(factor), "kappa > 0", "factor=None for 1/(2N)"
         )
@@ -124,4 +125,4 @@ def squared_error(targets: Any, weights: Any = None, factor: float | None = None
             "w_j > 0",
             "drop samples of weight 0",
         )
-    return SquaredError(y.ravel(), np.repeat(kappa * share, y.size // samples), samples)
+    return SquaredError(y.ravel(), np.repeat(float(kappa) * share, y.size // samples), samples)

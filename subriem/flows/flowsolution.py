@@ -121,7 +121,7 @@ class FlowSolution(Solution):
     @property
     def path_length(self) -> float:
         """Euclidean length of the parameter path, as a quadrature of the integrator."""
-        return float(self["length"][-1])
+        return self.state.integrals.get("length", 0.0)
 
     @property
     def path_bound(self) -> float:
@@ -170,6 +170,8 @@ class FlowSolution(Solution):
             found.append(
                 Check("reference error", reference, None, "distance from a tighter unprojected run, per path length")
             )
+        if "stationarity" in self.stats:
+            found.append(Check("|D^T (x-y)|", self.stats["stationarity"], None, "zero at an equilibrium"))
         if np.isfinite(self["sigma_min"]).any():
             ratio = float(np.nanmin(self["sigma_min"]) / np.nanmax(self["sigma_max"]))
             found.append(Check("sigma_min/sigma_max", ratio, None, "smallest kept singular value met on the path"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
+from numbers import Real
+from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +14,7 @@ import numpy as np
 from subriem.core.budget import Budget, CancelToken, Meter, Progress, interruptible, progress_callback
 from subriem.core.errors import ProblemError, SolveError
 from subriem.core.map import check_map
+from subriem.core.protocols import Array
 from subriem.core.rank import DEFAULT_RANK, DENSE_BYTES, RankPolicy
 from subriem.core.status import Status
 from subriem.core.validate import real_array, vector
@@ -74,7 +77,8 @@ def follow(
         A step is accepted if the 2-norm of its error estimate is <= atol + rtol times the length of the path so far;
         atol defaults to 0.
     t_eval : (m,) array_like, optional
-        Times of the clock used at which the returned rows are wanted, instead of the accepted steps.
+        Times of the clock used at which the returned rows are wanted, instead of the accepted steps; quantities known
+        at the accepted steps only (singular values, drift, quadratures) are nan there.
     events : Event or sequence of Event
         Functions of (clock, theta).
     quadratures : mapping of str to callable, optional
@@ -124,7 +128,9 @@ def follow(
     >>> sol.status.name, round(float(sol.s[-1]), 6)
     ('RANK_CHANGED', 0.693147)
     """
-    _validate(clock, method, on_rank_change, rtol, atol, until)
+    _validate_types(flow, rank, until, budget, cancel, quadratures, memory, checkpoint)
+    _validate(clock, method, on_rank_change, rtol, atol)
+    times = _times(t_eval) if t_eval is not None else None
     state = _initial_state(flow, theta0)
     if check:
         check_map(flow.map, state.theta)
@@ -142,8 +148,8 @@ def follow(
         solution = runner.run(options, as_events(events), Meter(meter_budget, tell), token, checkpoint)
     if verify and solution.status in (Status.SUCCESS, Status.EVENT):
         solution = _verified(flow, theta0, solution, rank, memory, options)
-    if t_eval is not None:
-        solution = _resampled(flow, solution, t_eval)
+    if times is not None:
+        solution = _resampled(flow, solution, times)
     if throw and solution.status.failed:
         raise SolveError(
             f"the {flow.kind.value} flow did not reach its goal",
@@ -155,7 +161,37 @@ def follow(
     return solution
 
 
-def _validate(clock: str, method: str, on_rank_change: str, rtol: float, atol: float | None, until: object) -> None:
+def _validate_types(
+    flow: object,
+    rank: object,
+    until: object,
+    budget: object,
+    cancel: object,
+    quadratures: object,
+    memory: object,
+    checkpoint: object,
+) -> None:
+    wanted = (
+        ("flow", flow, Flow, "sr.flows.adapted(map, cost)"),
+        ("rank", rank, RankPolicy, "sr.RankPolicy(rtol=1e-10)"),
+        ("until", until, Until, "sr.Until(cost=1e-12)"),
+        ("budget", budget, (Budget, type(None)), "sr.Budget(evaluations=3000)"),
+        ("cancel", cancel, (CancelToken, type(None)), "sr.CancelToken()"),
+        ("quadratures", quadratures, (Mapping, type(None)), "{'name': function of a point}"),
+        ("memory", memory, (int, float), "memory=2**31"),
+        ("checkpoint", checkpoint, (str, PathLike, type(None)), "checkpoint='run.npz'"),
+    )
+    for name, value, kinds, example in wanted:
+        if not isinstance(value, kinds):
+            raise ProblemError(
+                f"follow: {name} has the wrong type",
+                type(value).__name__,
+                f"for example {example}",
+                "see help(sr.follow)",
+            )
+
+
+def _validate(clock: str, method: str, on_rank_change: str, rtol: float, atol: float | None) -> None:
     choices = (
         ("clock", clock, ("auto", "t", "s")),
         ("method", method, ("auto", "DOP853")),
@@ -164,15 +200,10 @@ def _validate(clock: str, method: str, on_rank_change: str, rtol: float, atol: f
     for name, value, known in choices:
         if value not in known:
             raise ProblemError(f"follow: unknown {name}", repr(value), f"one of {known}", f"{name}={known[0]!r}")
-    for name, value in (("rtol", rtol), ("atol", atol)):
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 1e-15 <= value < 1:
-            raise ProblemError(f"follow: {name} is out of range", repr(value), "a number in [1e-15, 1)", f"{name}=1e-6")
-    if not isinstance(until, Until):
-        raise ProblemError(
-            "follow: until is no Until", type(until).__name__, "sr.Until(cost=…)", "until=sr.Until(cost=1e-12)"
-        )
+    if not isinstance(rtol, Real) or not 1e-15 <= float(rtol) < 1:
+        raise ProblemError("follow: rtol is out of range", repr(rtol), "a number in [1e-15, 1)", "rtol=1e-6")
+    if atol is not None and (not isinstance(atol, Real) or not 0 <= float(atol) < np.inf):
+        raise ProblemError("follow: atol is out of range", repr(atol), "a number >= 0", "atol=None")
 
 
 def _initial_state(flow: Flow, theta0: Any) -> FlowState:
@@ -201,16 +232,29 @@ def _verified(
     return replace(solution, reference_error=distance, stats=stats)
 
 
-def _resampled(flow: Flow, solution: FlowSolution, t_eval: Any) -> FlowSolution:
-    """Return the solution with rows at the wanted values of its clock; the dense output and the end stay."""
+def _times(t_eval: Any) -> Array:
     grid = real_array(t_eval, "t_eval", ndim=1)
     if (np.diff(grid) <= 0).any():
         raise ProblemError("t_eval is not increasing", f"{grid[:6]}", "strictly increasing times", "np.unique(t_eval)")
+    return grid
+
+
+def _resampled(flow: Flow, solution: FlowSolution, grid: Array) -> FlowSolution:
+    """Return the solution with rows at the wanted values of its clock; the dense output and the end stay."""
     flow_map, cost = flow.map, flow.cost
-    inside = grid[grid <= solution.grid[-1] * (1 + 1e-12)]
+    inside = grid[(grid >= solution.grid[0]) & (grid <= solution.grid[-1] * (1 + 1e-12))]
+    if inside.size == 0:
+        raise ProblemError(
+            "no time of t_eval lies on the path",
+            f"{grid[:6]}",
+            f"{solution.grid[0]} … {solution.grid[-1]:.6g}",
+            "t_eval=None",
+        )
     theta = np.atleast_2d(solution(inside)).reshape((inside.size, flow_map.n_in))
     x = np.array([flow_map.value(point) for point in theta]).reshape((inside.size, flow_map.n_out))
-    channels = {"theta": theta, "x": x, "cost": np.array([cost.value(row) for row in x])}
+    # what is known at the accepted points only is not interpolated
+    channels = {name: np.full(inside.size, np.nan) for name, values in solution.channels.items() if values.ndim == 1}
+    channels |= {"theta": theta, "x": x, "cost": np.array([cost.value(row) for row in x])}
     rate = solution.rate if solution.rate is not None else np.nan
     t, s = (inside, to_s(inside, rate)) if solution.clock == "t" else (to_t(inside, rate), inside)
     rank = np.full(inside.size, -1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,7 @@ class Until:
             )
         name, value = next(iter(given.items()))
         upper = {"cost": 1.0, "s": np.inf, "t": 1.0}[name]
-        number = isinstance(value, int | float) and not isinstance(value, bool)
+        number = isinstance(value, Real) and not isinstance(value, bool)
         if not (number and 0 <= value <= upper and np.isfinite(value) and (value > 0 or name != "cost")):
             interval = "(0, 1]" if name == "cost" else "[0, 1]" if name == "t" else "[0, inf)"
             raise ProblemError(
@@ -232,6 +233,12 @@ class Run:
         self, options: Options, events: tuple[Event, ...], meter: Meter, token: CancelToken, checkpoint: Any
     ) -> FlowSolution:
         """Drive the loop to an end and return the result."""
+        if any(event.name == GOAL for event in events):
+            raise ProblemError(
+                "the name of the event is taken", repr(GOAL), "another name", "sr.Event(function, name='mine')"
+            )
+        if checkpoint is not None:
+            save_state(self.state, checkpoint)  # a path that cannot be written is found before the run, not after it
         record = Record()
         saved = meter.seconds
         # no step asks for more of a lift than a share of its tolerance; v stays in range D^T whatever the residual
@@ -404,6 +411,8 @@ class Run:
             "atol": options.atol,
             "seconds": meter.seconds,
         }
+        if self.line is None and loop.point.finite:
+            stats["stationarity"] = self._stationarity(loop.point)
         if closing is not None:
             stats["closing_steps"] = len(closing.residuals) - 1
             stats["closing_residuals"] = list(closing.residuals)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -137,7 +138,7 @@ def as_events(events: Event | Sequence[Event]) -> tuple[Event, ...]:
     ProblemError
         If one of them is no `Event`.
     """
-    listed = (events,) if isinstance(events, Event) else tuple(events)
+    listed: tuple[Any, ...] = tuple(events) if isinstance(events, list | tuple) else (events,)
     for event in listed:
         if not isinstance(event, Event):
             raise ProblemError(

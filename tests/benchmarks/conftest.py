@@ -74,17 +74,20 @@ def _print(terminalreporter: Any, header: list[str], table: list[list[str]]) -> 
 
 
 def _at_equal_error(rows: list[Row]) -> list[list[str]]:
-    """Return CPU times at equal errors, interpolated in logarithms between the tolerances measured."""
+    """Return CPU times at equal errors, interpolated in logarithms between the tolerances measured.
+
+    Where every run of a method stayed below an error, its loosest run is an upper bound.
+    """
     first: np.ndarray | None = None
     table = []
     for method in dict.fromkeys(row["method"] for row in rows):
         points = sorted((row["theta error"], row["ms"]) for row in rows if row["method"] == method)
         error, ms = np.log([p[0] for p in points]), np.log([p[1] for p in points])
-        # an error that every run stayed below costs what the loosest run costs; one that none reached has no price
         found = np.exp(np.interp(np.log(EQUAL), error, ms, left=np.nan))
         first = found if first is None else first
         cells = [f"{a:.0f} ({a / b:.1f})" if np.isfinite(a) else "–" for a, b in zip(found, first, strict=True)]
-        table.append([method, *cells])
+        bounds = np.log(EQUAL) > error[-1]
+        table.append([method, *(f"<= {cell}" if bound else cell for cell, bound in zip(cells, bounds, strict=True))])
     return table
 
 

@@ -125,9 +125,9 @@ def test_whole_flow_of_a_hundred_thousand_parameters(measure: Measure, rtol: flo
 # --- under-parametrized and stiff: 2-3-1, 30 samples, seed 14 --------------------------------------------------------
 
 STIFF = [
-    *(("follow, auto", rtol) for rtol in (1e-4, 1e-6)),
+    *(("follow, auto", rtol) for rtol in (1e-4, 1e-6, 1e-8)),
     ("follow, DOP853", 1e-6),
-    *((f"SciPy {name}", rtol) for name in ("Radau", "BDF", "LSODA") for rtol in (1e-6, 1e-8)),
+    *((f"SciPy {name}", rtol) for name in ("Radau", "BDF", "LSODA") for rtol in (1e-4, 1e-6, 1e-8)),
     ("SciPy DOP853", 1e-6),
 ]
 
@@ -164,7 +164,7 @@ def test_stiff_flow(measure: Measure, method: str, rtol: float) -> None:
         theta, evaluations, jacobians = sol.theta, sol.nfev, sol.stats["jacobians"]
         assert sol.s[-1] == end
         # the implicit steps are worth it: 15 079 explicit evaluations were measured, 1338 with 77 Jacobians
-        assert (evaluations <= 2000) == (name == "auto")
+        assert (evaluations <= 3000) == (name == "auto")
     else:
         field = damped_field(flow)
         found = measure(group, method, lambda: integrate(field, end, case.theta0, name, rtol), rounds=3, warmup=0)
