@@ -4,7 +4,8 @@ PYTHON ?= python3
 JOBS ?= 2
 BIN := .venv/bin
 
-# One BLAS thread in each of the JOBS test processes; more would only make them wait for each other.
+# One BLAS thread: in JOBS test processes more would only make them wait for each other, and matrices this small gain
+# nothing from a second one.
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 QUIET_PLOTS := MPLBACKEND=agg
 
@@ -15,7 +16,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/.installed-demo ## write a first report into demo/
-	$(BIN)/subriem demo --out demo
+	$(ONE_THREAD) $(BIN)/subriem demo --out demo
 
 test: lint ## everything CI runs: lint, tests, doctests
 	$(ONE_THREAD) $(QUIET_PLOTS) $(BIN)/python -m pytest -n $(JOBS)
