@@ -99,7 +99,7 @@ class FlowSolution(Solution):
     @property
     def theta(self) -> Array:
         """The last parameter, shape (K,)."""
-        return self.y[-1]
+        return self.state.theta
 
     @property
     def cost0(self) -> float:
@@ -109,7 +109,7 @@ class FlowSolution(Solution):
     @property
     def cost_ratio(self) -> float:
         """(C - floor)/C0 at the end."""
-        excess = float(self["cost"][-1]) - self.cost_floor
+        excess = float(self.stats.get("final_cost", self["cost"][-1])) - self.cost_floor
         return max(excess, 0.0) / self.cost0 if self.cost0 > 0 else 0.0
 
     @property

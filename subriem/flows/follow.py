@@ -258,4 +258,7 @@ def _resampled(flow: Flow, solution: FlowSolution, grid: Array) -> FlowSolution:
     rate = solution.rate if solution.rate is not None else np.nan
     t, s = (inside, to_s(inside, rate)) if solution.clock == "t" else (to_t(inside, rate), inside)
     rank = np.full(inside.size, -1)
-    return replace(solution, t=t, s=s, y=theta, channels=channels, rank=rank)
+    message = solution.message
+    if inside.size < grid.size:
+        message += f"; {inside.size} of {grid.size} times of t_eval lie on the path"
+    return replace(solution, message=message, t=t, s=s, y=theta, channels=channels, rank=rank)

@@ -36,6 +36,8 @@ CHATTER = 1e-6
 PROBE, STABILITY, RELAXED = 10, 3.0, 1.0
 #: Defect of relations between rows, assumed to persist, at which they are seen to break.
 RELATION = 1e-7
+#: Secants on the end of a step to a terminal event, and the share of its first value at which it is met.
+SECANTS, LOCATION = 4, 1e-9
 #: Largest number of projections a step.
 PROJECTIONS = 3
 #: Step size control: safety factor, smallest and largest change of the step.
@@ -217,8 +219,8 @@ class FlowLoop:
             return True
         if terminal is not None and terminal.clock < made.end:
             # the step is taken again to the event, so that quadratures, error and projection belong to its end
-            shorter = self._attempt(terminal.clock - state.clock, terminal.clock)
-            if not isinstance(shorter, Step):
+            shorter = self._step_to(terminal, made.end, values)
+            if shorter is None:
                 self.watch.values = values
                 return False
             made = shorter
@@ -243,6 +245,28 @@ class FlowLoop:
             return True
         self._watch_rank(point)
         return True
+
+    def _step_to(self, terminal: Occurrence, end: float, values: list[float]) -> Step | None:
+        """Return the step that ends at a terminal event, by secants on its own end; None if one is rejected.
+
+        The interpolant is less accurate than the step: where a small quantity is asked for, its zero is off.
+        """
+        index = next(i for i, event in enumerate(self.watch.events) if event.name == terminal.name)
+        event, start, before = self.watch.events[index], self.state.clock, values[index]
+        clock, made = terminal.clock, None
+        for _ in range(SECANTS):
+            attempted = self._attempt(clock - start, clock)
+            if not isinstance(attempted, Step):
+                return made
+            made = attempted
+            after = float(event.function(clock, made.raw.theta))
+            if abs(after) <= LOCATION * abs(before) or after == before:
+                break
+            moved = clock - after * (clock - start) / (after - before)
+            if not start < moved <= end:
+                break
+            clock = moved
+        return made
 
     def _watch_stiffness(self, h: float) -> None:
         """Change to implicit steps where stability limits the explicit ones, and back; looked at now and then.

@@ -195,10 +195,12 @@ class Run:
         """Return the event that ends an s-run at its cost goal."""
         if self.clock == "t" or self.until.cost is None:
             return ()
-        level = self.until.cost * self.state.cost0 + self.floor
+        level = self.until.cost * self.state.cost0
 
         def excess(_: float, theta: Array) -> float:
-            return self.flow.cost.value(self.flow.map.value(theta)) - level
+            """Return ln (C - floor)/level, nearly linear in s."""
+            left = (self.flow.cost.value(self.flow.map.value(theta)) - self.floor) / level
+            return float(np.log(left)) if left > 0 else -1e3
 
         return (Event(excess, name=GOAL, direction=-1, terminal=True),)
 
@@ -410,6 +412,7 @@ class Run:
             "rtol": options.rtol,
             "atol": options.atol,
             "seconds": meter.seconds,
+            "final_cost": loop.point.cost,
         }
         if self.line is None and loop.point.finite:
             stats["stationarity"] = self._stationarity(loop.point)

@@ -140,3 +140,12 @@ def test_numpy_scalars_are_numbers() -> None:
     sol = sr.follow(flow, theta0, until=sr.Until(s=np.float32(2.0)), atol=0.0)
     assert sol.s[-1] == pytest.approx(2.0)
     assert sr.flows.squared_error([1.0, 2.0], factor=np.int64(1)).rate == 2.0
+
+
+@pytest.mark.parametrize("rtol", [1e-4, 1e-6])
+@pytest.mark.parametrize("goal", [1e-6, 1e-12])
+def test_a_cost_goal_is_met_to_digits_at_loose_tolerances(rtol: float, goal: float) -> None:
+    """Where C is tiny, the interpolant of a step locates it only to a few percent; the run must not."""
+    flow, theta0 = small()
+    sol = sr.follow(flow, theta0, clock="s", project=False, until=sr.Until(cost=goal), rtol=rtol)
+    assert sol.cost_ratio == pytest.approx(goal, rel=1e-6)
