@@ -371,6 +371,9 @@ class FlowLoop:
         """
         if point.image is None or not sigma_min > 0:
             return 0.0
+        # damping adds sqrt(mu) to every singular value of the augmented matrix
+        lift = np.sqrt(point.factor.damping) if point.factor is not None else 0.0
+        sigma_min, sigma_max = float(np.hypot(sigma_min, lift)), float(np.hypot(sigma_max, lift))
         cond = sigma_max / sigma_min
         unreachable = float(np.linalg.norm(point.push - point.image)) if point.factor_is_tall else 0.0
         return EPS * (cond * point.speed + cond**2 * unreachable / sigma_max)
