@@ -21,10 +21,9 @@ from subriem.core.validate import real_array, vector
 from subriem.flows.field import to_s, to_t
 from subriem.flows.flow import Flow
 from subriem.flows.flowsolution import FlowSolution
-from subriem.flows.loop import Options
 from subriem.flows.run import Run, Until
 from subriem.flows.state import FlowState
-from subriem.flows.stepper import Integrand
+from subriem.flows.stepper import Integrand, Options
 from subriem.integration.events import Event, as_events
 
 #: `verify=True` tightens the tolerances by this factor.

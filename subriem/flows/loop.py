@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 import numpy as np
 
 from subriem.core.factor import SVDFactor
@@ -17,7 +14,7 @@ from subriem.flows.field import ClockField, Point
 from subriem.flows.flow import FlowKind
 from subriem.flows.record import Record, Row
 from subriem.flows.state import FlowState
-from subriem.flows.stepper import ExplicitStepper, ImplicitStepper, Integrand, Step, Stepper
+from subriem.flows.stepper import ExplicitStepper, ImplicitStepper, Options, Step, Stepper, roundoff
 from subriem.integration.dop853 import DenseStep, HermiteStep, first_step
 from subriem.integration.events import Event, EventWatch, Occurrence
 
@@ -48,30 +45,6 @@ CAREFUL = 40
 CAUTION = 0.7
 #: Smallest step in units of the clock's roundoff.
 SMALLEST = 16.0
-
-
-@dataclass(frozen=True)
-class Options:
-    """What steers the steps.
-
-    Attributes
-    ----------
-    rtol, atol : float
-        A step is accepted if |error| <= atol + rtol * (length of the path to its end), in the 2-norm of parameters.
-    project : bool
-        One least-norm projection onto the output line after each accepted step.
-    stop_on_rank_change : bool
-    implicit : bool
-        Whether steps may become implicit where the flow is stiff.
-    integrands : mapping of str to callable
-    """
-
-    rtol: float
-    atol: float
-    project: bool
-    stop_on_rank_change: bool
-    implicit: bool
-    integrands: Mapping[str, Integrand]
 
 
 class FlowLoop:
@@ -346,7 +319,7 @@ class FlowLoop:
                 self.null_right = factor.null_right()
             else:
                 self.null_right = extremes.right[:, None]
-        self.noise = self._roundoff(point, sigma_min, sigma_max)
+        self.noise = roundoff(point, sigma_min, sigma_max)
         numbers = {
             "cost": point.cost,
             "drift": drift,
@@ -361,22 +334,6 @@ class FlowLoop:
             *state.marks[1 - MEMORY :],
             Mark(state.clock, sigma_min, point.speed, state.integrals.get("length", np.nan)),
         ]
-
-    @staticmethod
-    def _roundoff(point: Point, sigma_min: float, sigma_max: float) -> float:
-        """Return the size of the roundoff in the velocity: eps (cond + cond^2 |w - D v|/(sigma_max |v|)) |v|.
-
-        The second term is that of least squares with a residual (Golub and Van Loan, 5.3.8); near a loss of rank the
-        steps must not be asked for more.
-        """
-        if point.image is None or not sigma_min > 0:
-            return 0.0
-        # damping adds sqrt(mu) to every singular value of the augmented matrix
-        lift = np.sqrt(point.factor.damping) if point.factor is not None else 0.0
-        sigma_min, sigma_max = float(np.hypot(sigma_min, lift)), float(np.hypot(sigma_max, lift))
-        cond = sigma_max / sigma_min
-        unreachable = float(np.linalg.norm(point.push - point.image)) if point.factor_is_tall else 0.0
-        return EPS * (cond * point.speed + cond**2 * unreachable / sigma_max)
 
     # -- ends --------------------------------------------------------------------------------------------------
 

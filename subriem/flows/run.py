@@ -21,12 +21,12 @@ from subriem.core.status import Status
 from subriem.flows.field import Clock, ClockField, Line, Point, to_s, to_t
 from subriem.flows.flow import Flow, FlowKind
 from subriem.flows.flowsolution import FlowSolution
-from subriem.flows.loop import FlowLoop, Options
+from subriem.flows.loop import FlowLoop
 from subriem.flows.network import Network
 from subriem.flows.record import Record, Row
 from subriem.flows.regime import Regime, conflicting_groups, survey
 from subriem.flows.state import FlowState
-from subriem.flows.stepper import Integrand
+from subriem.flows.stepper import Integrand, Options
 from subriem.flows.units import UnitFinding, null_units
 from subriem.integration.events import Event
 

@@ -15,6 +15,7 @@ import numpy as np
 from subriem.core.factor import QRFactor
 from subriem.core.jacobian import MapJacobian
 from subriem.core.protocols import Array
+from subriem.core.rank import EPS
 from subriem.flows.field import ClockField, Point
 from subriem.flows.flow import FlowKind
 from subriem.integration import dop853, rodas
@@ -27,6 +28,30 @@ IMPLICIT_SIZE = 200
 #: Nodes and weights of Lobatto's rule of order 6 on [0, 1], for quadratures over an implicit step.
 _NODES = (0.5 - np.sqrt(5) / 10, 0.5 + np.sqrt(5) / 10)
 _WEIGHTS = np.array([1.0, 5.0, 5.0, 1.0]) / 12
+
+
+@dataclass(frozen=True)
+class Options:
+    """What steers the steps.
+
+    Attributes
+    ----------
+    rtol, atol : float
+        A step is accepted if |error| <= atol + rtol * (length of the path to its end), in the 2-norm of parameters.
+    project : bool
+        One least-norm projection onto the output line after each accepted step.
+    stop_on_rank_change : bool
+    implicit : bool
+        Whether steps may become implicit where the flow is stiff.
+    integrands : mapping of str to callable
+    """
+
+    rtol: float
+    atol: float
+    project: bool
+    stop_on_rank_change: bool
+    implicit: bool
+    integrands: Mapping[str, Integrand]
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,3 +254,19 @@ def velocity_jacobian(field: ClockField, point: Point) -> Array:
     turning = np.column_stack([second(theta, unit, point.velocity) for unit in units])
     matrix -= entries.T @ turning
     return QRFactor(MapJacobian(source, theta), flow.damping).solve_normal(matrix)
+
+
+def roundoff(point: Point, sigma_min: float, sigma_max: float) -> float:
+    """Return the size of the roundoff in the velocity: eps (cond + cond^2 |w - D v|/(sigma_max |v|)) |v|.
+
+    The second term is that of least squares with a residual (Golub and Van Loan, 5.3.8); near a loss of rank the
+    steps must not be asked for more.
+    """
+    if point.image is None or not sigma_min > 0:
+        return 0.0
+    # damping adds sqrt(mu) to every singular value of the augmented matrix
+    lift = np.sqrt(point.factor.damping) if point.factor is not None else 0.0
+    sigma_min, sigma_max = float(np.hypot(sigma_min, lift)), float(np.hypot(sigma_max, lift))
+    cond = sigma_max / sigma_min
+    unreachable = float(np.linalg.norm(point.push - point.image)) if point.factor_is_tall else 0.0
+    return EPS * (cond * point.speed + cond**2 * unreachable / sigma_max)
