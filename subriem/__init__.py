@@ -29,10 +29,12 @@ from subriem.core.status import Status
 from subriem.flows.follow import follow
 from subriem.flows.run import Until
 from subriem.integration.events import Event
+from subriem.reduction.dae import DAE, dae
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "DAE",
     "Budget",
     "CancelToken",
     "Dependence",
@@ -54,6 +56,7 @@ __all__ = [
     "SubriemError",
     "Until",
     "check_map",
+    "dae",
     "dependent_rows",
     "flows",
     "follow",

@@ -1,0 +1,1 @@
+"""DAEs with named equations: structure, certificate, index reduction, consistent points."""
