@@ -29,7 +29,10 @@ from subriem.core.status import Status
 from subriem.flows.follow import follow
 from subriem.flows.run import Until
 from subriem.integration.events import Event
+from subriem.integration.solve import solve
 from subriem.reduction.dae import DAE, dae
+from subriem.reduction.reduce import reduce
+from subriem.reduction.reduction import Reduction
 
 __version__ = "0.1.0"
 
@@ -50,6 +53,7 @@ __all__ = [
     "RankError",
     "RankPolicy",
     "RankWarning",
+    "Reduction",
     "ReductionError",
     "SolveError",
     "Status",
@@ -64,6 +68,8 @@ __all__ = [
     "lift",
     "map",
     "numpy_map",
+    "reduce",
+    "solve",
 ]
 
 logging.getLogger("subriem").addHandler(logging.NullHandler())

@@ -58,6 +58,7 @@ def gauss_newton(
     rank: RankPolicy = DEFAULT_RANK,
     dependence: Dependence | None = None,
     fixed_rank: int | None = None,
+    freeze: bool = True,
     tolerance: float = 0.0,
     steps: int = 20,
     memory: float = DENSE_BYTES,
@@ -76,6 +77,8 @@ def gauss_newton(
         Known dependent rows; they are compressed, and only S^T (target - x) is reduced.
     fixed_rank : int, optional
         The rank to keep, instead of deciding it.
+    freeze : bool
+        False decides the rank anew at every point: for equations that depend on each other only where they hold.
     tolerance : float
         Stop when the reachable residual is below it, in output units; 0 means roundoff.
     steps : int
@@ -105,17 +108,18 @@ def gauss_newton(
     x = source.value(theta)
     rest = target - x
     residuals = [_size(rest, dependence)]
-    evaluations, reachable, converged = 0, np.inf, False
+    evaluations, reachable, converged, decided = 0, np.inf, False, 0
     frozen = fixed_rank
     for count in range(steps + 1):  # the end is judged too
         jacobian = _jacobian(source, theta, dependence)
         factor = _factor(jacobian, rank, frozen, memory)
-        frozen = frozen if frozen is not None else _rank_of(factor)
+        decided = frozen if frozen is not None else _rank_of(factor)
+        frozen = decided if freeze else None
         right = dependence.basis.T @ rest if dependence is not None and dependence.nullity else rest
         step, _, image = factor.solve(right)
         previous, reachable = reachable, float(np.linalg.norm(image))
         roundoff = EPS * float(np.linalg.norm(x) + np.linalg.norm(target))
-        if not np.isfinite(reachable) or (isinstance(factor, SVDFactor) and factor.rank < frozen):
+        if not np.isfinite(reachable) or (isinstance(factor, SVDFactor) and factor.rank < decided):
             break  # the map is not finite, or D lost the rank that was frozen
         if reachable <= max(roundoff, tolerance):
             converged = True
@@ -138,7 +142,7 @@ def gauss_newton(
         if size > residuals[-2] / 2 and reachable <= ROUNDOFFS * roundoff:
             converged = True
             break
-    return GaussNewton(theta, x, tuple(residuals), reachable, frozen or 0, converged, evaluations)
+    return GaussNewton(theta, x, tuple(residuals), reachable, decided, converged, evaluations)
 
 
 def _size(rest: Array, dependence: Dependence | None) -> float:

@@ -29,11 +29,13 @@ class Event:
         Only zeros where the function falls (-1), rises (1), or both (0).
     terminal : bool
         Whether the run ends there.
+    reset : callable, optional
+        For `solve`: (t, values) -> mapping of names to new values, from which the solution starts anew, consistently.
 
     Raises
     ------
     ProblemError
-        If the function is not callable or the direction is none of -1, 0, 1.
+        If a function is not callable or the direction is none of -1, 0, 1.
 
     Examples
     --------
@@ -42,16 +44,17 @@ class Event:
     (True, False)
     """
 
-    function: Callable[[float, Array], float]
+    function: Callable[[float, Any], float]
     name: str = "event"
     direction: int = 0
     terminal: bool = False
+    reset: Callable[[float, Any], Any] | None = None
 
     def __post_init__(self) -> None:
-        if not callable(self.function):
-            raise ProblemError(
-                "Event: function is not callable", repr(self.function), "(clock, y) -> float", "a function"
-            )
+        for name in ("function", "reset"):
+            value = getattr(self, name)
+            if not callable(value) and not (name == "reset" and value is None):
+                raise ProblemError(f"Event: {name} is not callable", repr(value), "a function (t, y)", "def or lambda")
         if self.direction not in (-1, 0, 1):
             raise ProblemError("Event: unknown direction", repr(self.direction), "-1, 0 or 1", "direction=0")
 

@@ -1,0 +1,275 @@
+"""`Reduction`: what is true of a DAE at a consistent point, and the reduced system it comes down to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import casadi as ca
+import numpy as np
+
+from subriem.core.casadi_map import BufferedFunction
+from subriem.core.errors import ProblemError, ReductionError
+from subriem.core.protocols import Array
+from subriem.core.rank import RankDecision, RankPolicy
+from subriem.core.result import Check, Result
+from subriem.reduction.certificate import Certificate
+from subriem.reduction.consistent import TOLERANCE, ConsistentPoint
+from subriem.reduction.dae import DAE
+from subriem.reduction.faces import Faces, build_faces
+from subriem.reduction.jets import jet_name
+from subriem.reduction.prolongation import Prolongation
+from subriem.reduction.selection import Selection
+from subriem.reduction.structure import Structure
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Reduction(Result):
+    """A reduced DAE with its certificate; made by `reduce`.
+
+    Attributes
+    ----------
+    dae : DAE
+    structure : Structure
+        Offsets, structural index, blocks.
+    consistent : ConsistentPoint
+        Where rank was decided.
+    certificate : Certificate
+    selection : Selection or None
+        How open directions are chosen, None if there are none.
+    index : int
+        Differentiation index of the equivalent first-order form.
+    index_kind : {"differentiation", "structural"}
+        Whether ranks of the derivative array gave it, or the offsets alone.
+    degrees_of_freedom : int
+        Number of values a start may choose; open multipliers are not counted.
+    policy : RankPolicy
+
+    Examples
+    --------
+    >>> import subriem as sr
+    >>> @sr.dae(variables="x y lam")
+    ... def pendulum(t, v, d, p):
+    ...     return {
+    ...         "horizontal": d(v.x, 2) + v.lam * v.x,
+    ...         "vertical": d(v.y, 2) + v.lam * v.y + 9.81,
+    ...         "rod": v.x**2 + v.y**2 - 1,
+    ...     }
+    >>> red = sr.reduce(pendulum, at={"x": 0.6, "y": -0.8})
+    >>> red.index, red.degrees_of_freedom, round(red.point["lam"], 12)
+    (3, 2, 7.848)
+    """
+
+    dae: DAE
+    structure: Structure
+    consistent: ConsistentPoint
+    certificate: Certificate
+    selection: Selection | None
+    index: int
+    index_kind: str
+    degrees_of_freedom: int
+    policy: RankPolicy
+
+    # --- what was found, by name ------------------------------------------------------------------------------------
+
+    @property
+    def structural_index(self) -> int:
+        """The index of the structure alone."""
+        return self.structure.index
+
+    @property
+    def redundant(self) -> tuple[str, ...]:
+        """Equations that follow, with their derivatives, from others."""
+        return self._equations(self.certificate.redundant)
+
+    @property
+    def invariant(self) -> tuple[str, ...]:
+        """Equations that restrict the start only: their highest derivative follows from others."""
+        return self._equations(self.certificate.invariants)
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """Equations that hide one of lower order, which structure cannot see; such a system is not solved."""
+        found = self.certificate.hidden
+        return self._equations(sorted({i for key, others in found.items() for i in (key, *others)}))
+
+    @property
+    def inconsistent(self) -> tuple[str, ...]:
+        """Equations that contradict others: none, since `reduce` raises `InconsistentError` where there are any."""
+        return ()
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """Variables the equations leave open; the motion of least norm is taken."""
+        if self.selection is None:
+            return ()
+        return tuple(self.dae.variables[j] for j in sorted({*self.selection.motion, *self.selection.multipliers}))
+
+    @property
+    def point(self) -> dict[str, float]:
+        """The consistent point: x, x', lam, … by name."""
+        names = (jet_name(self.dae.variables[j], k) for j, k in self.consistent.columns)
+        return dict(zip(names, map(float, self.consistent.jets), strict=True))
+
+    @property
+    def decisions(self) -> tuple[RankDecision | str, ...]:
+        """The rank decision on the system Jacobian, and in words what was made of it."""
+        names = self.dae.equations
+        lines = [
+            *(f"{names[i]} follows from {self._list(o)}" for i, o in self.certificate.redundant.items()),
+            *(
+                f"{names[i]} holds if it holds at the start: see {self._list(o)}"
+                for i, o in self.certificate.invariants.items()
+            ),
+            *(
+                f"{names[i]} with {self._list(o)} hides an equation of lower order"
+                for i, o in self.certificate.hidden.items()
+            ),
+        ]
+        return (self.certificate.decision, *lines)
+
+    @property
+    def blocks(self) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
+        """(equations, variables) of the diagonal blocks, in an order in which they can be solved."""
+        return tuple(
+            (tuple(self.dae.equations[i] for i in b.rows), tuple(self.dae.variables[j] for j in b.cols))
+            for b in self.structure.blocks
+        )
+
+    def _equations(self, found: Any) -> tuple[str, ...]:
+        return tuple(self.dae.equations[i] for i in sorted(found))
+
+    def _list(self, equations: tuple[int, ...]) -> str:
+        return ", ".join(self.dae.equations[i] for i in equations[:4]) + (" …" if len(equations) > 4 else "")
+
+    # --- the reduced system ---------------------------------------------------------------------------------------
+
+    @cached_property
+    def system(self) -> Prolongation:
+        """The differentiated equations."""
+        return Prolongation(self.dae, self.structure.c.tolist(), self.structure.d.tolist())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {entry.name: self.__dict__[entry.name] for entry in fields(self)}  # SX does not pickle
+
+    @cached_property
+    def faces(self) -> Faces:
+        """The reduced system as CasADi functions."""
+        return self._faces(0.0)
+
+    def stabilised(self, pole: float) -> Faces:
+        """Return the functions with Baumgarte's stabilisation (d/dt + pole)^c f = 0, for pole > 0.
+
+        Raises
+        ------
+        ReductionError
+            If equations hide others: the reduced system is not regular.
+        """
+        return self._faces(pole) if pole else self.faces
+
+    def _faces(self, pole: float) -> Faces:
+        if self.certificate.hidden:
+            raise ReductionError(
+                f"equations {', '.join(self.hidden)} hide an equation of lower order",
+                str(self.certificate.decision),
+                "a regular system Jacobian at a consistent point",
+                "combine these equations by hand so that their highest derivatives cancel, and state the result",
+            )
+        weights = None if self.selection is None else self.selection.weights
+        return build_faces(self.system, self.certificate.base, self.certificate.constraints, weights, pole)
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """Names of the states z: x, x', ….."""
+        return tuple(self.system.column_name(place) for place in self.system.state_columns)
+
+    @property
+    def top_names(self) -> tuple[str, ...]:
+        """Names of the unknowns y_j^(d_j)."""
+        return tuple(self.system.column_name(place) for place in self.system.top_columns)
+
+    def drift(self, t: float, z: Array, q: Array | None = None) -> float:
+        """Return the largest constraint between states, each over the length of its gradient.
+
+        Parameters
+        ----------
+        t : float
+        z : (len state_names,) ndarray
+        q : ndarray, optional
+            Data; those of the DAE at t unless given.
+        """
+        return float(np.abs(self._constraint_distances(t, z, self.dae.data(t) if q is None else q)).max(initial=0.0))
+
+    def _constraint_distances(self, t: float, z: Array, q: Array) -> Array:
+        if not self.system.invariant_rows:
+            return np.zeros(0)
+        value, gradient = self._constraints
+        lengths = np.linalg.norm(np.atleast_2d(gradient(np.array([t]), z, q)), axis=0)
+        return value(np.array([t]), z, q) / np.where(lengths > 0, lengths, 1.0)
+
+    @cached_property
+    def _constraints(self) -> tuple[BufferedFunction, BufferedFunction]:
+        function = self.faces.invariants
+        t, z, q = (ca.SX.sym(name, function.numel_in(i)) for i, name in enumerate(("t", "z", "q")))
+        value = function(t, z, q)
+        gradient = ca.densify(ca.jacobian(value, z).T)
+        return BufferedFunction(function), BufferedFunction(ca.Function("gradient", [t, z, q], [gradient]))
+
+    # --- as a result ------------------------------------------------------------------------------------------------
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """Residual of the consistent point, condition of the system Jacobian, and how far given values were moved."""
+        decision = self.certificate.decision
+        size = 1 + float(np.abs(self.consistent.jets).max(initial=0.0))
+        return (
+            Check(
+                "residual",
+                self.consistent.residual,
+                TOLERANCE * size,
+                "largest residual of all equations, as a distance",
+            ),
+            Check("cond J", decision.cond, None, str(decision)),
+            Check("moved", self.consistent.moved, None, "largest change of a value that was given"),
+        )
+
+    def headline(self) -> str:
+        """Return one line: index, freedom, and what is unusual."""
+        unusual = [
+            f"{word}: {', '.join(names)}"
+            for word, names in (
+                ("redundant", self.redundant),
+                ("invariant", self.invariant),
+                ("HIDDEN", self.hidden),
+                ("free", self.free),
+            )
+            if names
+        ]
+        start = f"{self.dae.name}: index {self.index} ({self.index_kind}), freedom {self.degrees_of_freedom}"
+        return "; ".join([start, *unusual])
+
+    def __str__(self) -> str:
+        parts = [super().__str__(), str(self.structure)]
+        parts += [f"decision  {line}" for line in self.decisions]
+        return "\n".join(parts)
+
+
+def declared_weights(dae: DAE, weights: Mapping[str, float] | None) -> dict[int, float]:
+    """Return the weights by scalar variable.
+
+    Raises
+    ------
+    ProblemError
+        If a variable is unknown or a weight is no number > 0.
+    """
+    found: dict[int, float] = {}
+    for name, value in (weights or {}).items():
+        if not isinstance(value, int | float | np.number) or not 0 < float(value) < np.inf:
+            raise ProblemError(
+                f"the weight of {name} is no number > 0", repr(value), "a weight > 0", f"{{{name!r}: 1.0}}"
+            )
+        for j in dae.entries(name):
+            found[j] = float(value)
+    return found
