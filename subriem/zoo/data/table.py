@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +14,9 @@ import numpy as np
 
 from subriem.core.errors import ProblemError
 from subriem.core.protocols import Array
+from subriem.zoo.data.cells import DELIMITERS, listed, read_cells
 
 Kind = Literal["class", "number"]
-DELIMITERS = (",", ";", "\t")
 #: Cells that stand for a missing value, in lower case.
 MISSING = frozenset({"", "?", "na", "n/a", "nan", "null", "none"})
 
@@ -116,7 +114,7 @@ def _zscores(columns: Array, names: Sequence[str]) -> tuple[Array, Array, Array]
     if bad:
         raise ProblemError(
             "a column cannot be brought to mean 0 and standard deviation 1",
-            f"{_listed(bad)}: the standard deviation is 0 or overflows",
+            f"{listed(bad)}: the standard deviation is 0 or overflows",
             "values whose squares fit into float64",
             "rescale the column, or --ignore it (ignore=[…] in Python)",
         )
@@ -166,7 +164,7 @@ def read_table(
     if kind not in ("auto", "class", "number"):
         raise ProblemError("read_table: unknown kind", repr(kind), "'auto', 'class' or 'number'", "kind='auto'")
     source = Path(path)
-    names, rows, lines = _cells(_text(source), source.name)
+    names, rows, lines = read_cells(source)
     wanted = _chosen(names, target, tuple(ignore))
     _check_missing(rows, lines, names, [*wanted, names.index(target)])
     features = _numbers(rows, lines, names, wanted)
@@ -215,87 +213,7 @@ def iris() -> Table:
         return read_table(path, "species")
 
 
-# -- the file as cells -----------------------------------------------------------------------------------------
-
-
-def _text(source: Path) -> str:
-    try:
-        content = source.read_bytes()
-    except FileNotFoundError as error:
-        raise ProblemError("the file is missing", str(source), "a CSV file", "check the path") from error
-    except OSError as error:
-        got = f"{source}: {error.strerror}"
-        raise ProblemError("the file cannot be read", got, "a CSV file", "check the path") from error
-    hint = "save the table as CSV in UTF-8"
-    if b"\0" in content:
-        raise ProblemError("the file is binary, not text", f"{source.name}: a zero byte", "a CSV file", hint)
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        got = f"{source.name}, line {line}: byte 0x{content[error.start]:02x}"
-        raise ProblemError("the file is no UTF-8 text", got, "a CSV file in UTF-8", hint) from error
-
-
-def _cells(text: str, source: str) -> tuple[list[str], list[list[str]], list[int]]:
-    """Return column names, data rows as stripped text, and the line each row ends at; blank lines are skipped."""
-    if not text.strip():
-        raise ProblemError("the file is empty", source, "a header and at least two data rows", "check the path")
-    delimiter = _delimiter(text)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
-    rows: list[list[str]] = []
-    lines: list[int] = []
-    try:
-        for row in reader:
-            if row and not (len(row) == 1 and not row[0].strip()):
-                rows.append([cell.strip() for cell in row])
-                lines.append(reader.line_num)
-    except csv.Error as error:
-        raise ProblemError(
-            "the file is no valid CSV", f"{source}, line {reader.line_num}: {error}", "cells with balanced quotes",
-            "look for a quote without its partner",
-        ) from error  # fmt: skip
-    names, rows, lines = rows[0], rows[1:], lines[1:]
-    _check_names(names, rows)
-    for row, line in zip(rows, lines, strict=True):
-        if len(row) != len(names):
-            raise ProblemError(
-                "a row has another number of cells than the header",
-                f"line {line}: {len(row)} cells",
-                f"{len(names)} cells ({_listed(names)})",
-                "quote cells that contain the delimiter, or correct the line",
-            )
-    if len(rows) < 2:
-        got = f"{source}: a header and {'no' if not rows else 'one'} data row"
-        raise ProblemError("there are too few data rows", got, "at least two", "the first line must be a header")
-    return names, rows, lines
-
-
-def _delimiter(text: str) -> str:
-    """Return the delimiter that splits the header into most cells."""
-    header = next(line for line in text.splitlines() if line.strip())
-
-    def cells(delimiter: str) -> int:
-        return len(next(csv.reader([header], delimiter=delimiter, skipinitialspace=True)))
-
-    return max(DELIMITERS, key=cells)
-
-
-def _check_names(names: list[str], rows: list[list[str]]) -> None:
-    twice = sorted({name for name in names if name and names.count(name) > 1})
-    if twice:
-        raise ProblemError(
-            "column names stand twice in the header", _listed(twice), "one name a column", "rename or drop the copies"
-        )
-    if "" in names:
-        j = names.index("")
-        first = f", its first cell is {rows[0][j]!r}" if rows and j < len(rows[0]) else ""
-        raise ProblemError(
-            "a column has no name",
-            f"column {j + 1} of {len(names)}{first}",
-            "a name for each column",
-            "name it, or drop it (a row index, perhaps)",
-        )
+# -- which columns, and what is in them --------------------------------------------------------------------------
 
 
 def _chosen(names: list[str], target: str, ignore: tuple[str, ...]) -> list[int]:
@@ -305,14 +223,14 @@ def _chosen(names: list[str], target: str, ignore: tuple[str, ...]) -> list[int]
             what = "the target is not a column" if name == target else "a column to ignore is not there"
             near = get_close_matches(name, names, 1, cutoff=0.6) or [n for n in names if n.lower() == name.lower()]
             hint = f"{'--target' if name == target else '--ignore'} {near[0] if near else names[-1]!r}"
-            raise ProblemError(what, repr(name), f"one of {_listed(names, 30)}", hint)
+            raise ProblemError(what, repr(name), f"one of {listed(names, 30)}", hint)
     if target in ignore:
         raise ProblemError("the target is ignored", repr(target), "a target that is kept", f"drop --ignore {target}")
     wanted = [j for j, name in enumerate(names) if name != target and name not in ignore]
     if not wanted:
         raise ProblemError(
             "the target is the only column",
-            f"columns {_listed(names)}" + (f", ignored {_listed(ignore)}" if ignore else ""),
+            f"columns {listed(names)}" + (f", ignored {listed(ignore)}" if ignore else ""),
             "at least one feature",
             f"columns are separated by one of {', '.join(repr(d) for d in DELIMITERS)}: check the delimiter",
         )
@@ -369,7 +287,7 @@ def _check_constant(features: Array, names: list[str]) -> None:
     if constant:
         flags = " ".join(f"--ignore {name!r}" for name in constant[:6])
         raise ProblemError(
-            "columns are constant and tell nothing", _listed(constant), "features that vary", f"leave them out: {flags}"
+            "columns are constant and tell nothing", listed(constant), "features that vary", f"leave them out: {flags}"
         )
 
 
@@ -388,13 +306,9 @@ def _one_hot(texts: list[str], target: str) -> tuple[tuple[str, ...], Array]:
     if len(classes) == len(texts):
         raise ProblemError(
             "the target has a class of its own for each row",
-            f"{target}: {len(classes)} different values, first {_listed(texts[:3])}",
+            f"{target}: {len(classes)} different values, first {listed(texts[:3])}",
             "classes that several rows share",
             "--kind number for numbers (then every cell must be one), or another --target",
         )
     place = {name: q for q, name in enumerate(classes)}
     return tuple(classes), np.eye(len(classes))[[place[text] for text in texts]]
-
-
-def _listed(names: Sequence[str], most: int = 8) -> str:
-    return ", ".join(repr(name) for name in names[:most]) + (f", … ({len(names)} in all)" if len(names) > most else "")
