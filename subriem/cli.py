@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import warnings
@@ -26,6 +25,7 @@ from subriem.flows.network import network
 from subriem.flows.persist import thinned
 from subriem.flows.run import Until
 from subriem.report import Study, flow_report, words
+from subriem.report.folder import check_folder, fill_folder
 from subriem.report.study import version
 from subriem.zoo.data import Table, iris, read_table
 
@@ -173,14 +173,14 @@ def default_widths(table: Table) -> tuple[tuple[int, int, int], list[str]]:
 
 def _finish(study: Study, out: Path, token: CancelToken) -> int:
     """Save the runs, write the report, print the table; return the exit code."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ProblemError("the folder cannot be made", str(error), "a writable place", "--out FOLDER") from error
-    written = [io.save(study.adapted, out / "adapted.npz")]
-    if study.standard is not None:
-        written.append(io.save(thinned(study.standard, KEPT), out / "standard.npz"))
-    written.append(flow_report(study, out))
+
+    def make(folder: Path) -> None:
+        io.save(study.adapted, folder / "adapted.npz")
+        if study.standard is not None:
+            io.save(thinned(study.standard, KEPT), folder / "standard.npz")
+        flow_report(study, folder)
+
+    change = fill_folder(out, make)
     _say(words.verdict(study))
     _say("")
     widths = "-".join(str(width) for width in study.network.widths)
@@ -197,7 +197,9 @@ def _finish(study: Study, out: Path, token: CancelToken) -> int:
         _say(f"\nstopping time told beforehand: s = {study.told / study.samples:.4f} N{measured}")
     for note in study.notes:
         _say(f"\nnote: {note}")
-    _say(f"\nwritten to {out}: {', '.join(path.name for path in written)}, and the figures as PNG")
+    _say(f"\nwritten to {out}: {', '.join(change.written)}")
+    if str(change):
+        _say(str(change))
     if token.reason:
         return INTERRUPTED
     return OK if study.adapted.status.success else ENDED_OTHERWISE
@@ -303,10 +305,7 @@ class _Shell:
 
     def _study(self, table: Table, settings: Settings, out: Path) -> int:
         optional_import("matplotlib", "plot")  # a missing package should not show after minutes
-        if out.exists() and not (out.is_dir() and os.access(out, os.W_OK)):
-            raise ProblemError(
-                "--out is no folder that can be written", str(out), "a new or writable folder", "--out FOLDER"
-            )
+        check_folder(out)
         with interruptible(self.token):
             return _finish(study_of(table, settings, self.token), out, self.token)
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,8 @@ import subriem
 from subriem import io
 from subriem.cli import default_widths, main
 from subriem.core.status import Status
-from tests.face.studies import table
+from subriem.report.folder import FILES
+from tests.face.studies import study, table
 
 ROWS = "\n".join(f"{i % 7},{(3 * i) % 11},{'ab'[i % 3 == 0]}" for i in range(20))
 
@@ -44,6 +46,22 @@ def test_a_table_gives_results_figures_and_a_report(data, capsys):
     lines = printed.out.splitlines()
     columns = next(line for line in lines if line.startswith("ended with"))
     assert columns.index("SUCCESS") == next(line for line in lines if "adapted flow   " in line).index("adapted flow")
+
+
+def test_a_second_run_leaves_nothing_of_the_first(data, capsys, monkeypatch):
+    out = data.parent / "out"
+    case = study(seconds=0.0)
+    monkeypatch.setattr("subriem.cli.flow_report", lambda _, folder: (folder / "report.html").touch())
+    monkeypatch.setattr("subriem.cli.study_of", lambda *_: case)
+    assert flow(data) == 1
+    first = {path.name for path in out.iterdir()}
+    assert {"adapted.npz", "standard.npz", "report.html"} <= first <= set(FILES)
+    assert "earlier study" not in capsys.readouterr().out
+    (out / "notes.txt").write_text("mine")
+    monkeypatch.setattr("subriem.cli.study_of", lambda *_: replace(case, standard=None))
+    assert flow(data) == 1
+    assert "removed standard.npz\n" in capsys.readouterr().out
+    assert {path.name for path in out.iterdir()} == first - {"standard.npz"} | {"notes.txt"}
 
 
 def test_options_reach_the_run(data, capsys):
