@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shlex
 import sys
 import warnings
@@ -24,10 +25,10 @@ from subriem.flows.follow import follow
 from subriem.flows.network import network
 from subriem.flows.persist import thinned
 from subriem.flows.run import Until
-from subriem.report import Study, flow_report, words
+from subriem.report import Study, flow_report, load_predictor, save_model, words
 from subriem.report.folder import check_folder, fill_folder
 from subriem.report.study import version
-from subriem.zoo.data import Table, iris, read_table
+from subriem.zoo.data import Table, iris, read_features, read_table
 
 #: Seconds for the check without projection.
 FREE_SECONDS = 20.0
@@ -178,6 +179,7 @@ def _finish(study: Study, out: Path, token: CancelToken) -> int:
         io.save(study.adapted, folder / "adapted.npz")
         if study.standard is not None:
             io.save(thinned(study.standard, KEPT), folder / "standard.npz")
+        save_model(study, folder)
         flow_report(study, folder)
 
     change = fill_folder(out, make)
@@ -243,6 +245,7 @@ class _Shell:
         )  # fmt: skip
         app.command(self.flow)
         app.command(self.demo)
+        app.command(self.predict)
         return app
 
     def flow(
@@ -302,6 +305,27 @@ class _Shell:
             Folder for results, figures and report.html.
         """
         return self._study(iris(), Settings(widths=(4, 128, 3), command=self.command), out)
+
+    def predict(self, folder: Path, data: Path) -> int:
+        """Predict the target for new rows by the end of an adapted flow; the answer is CSV on the standard output.
+
+        Parameters
+        ----------
+        folder
+            Where `subriem flow` or `subriem demo` left its results.
+        data
+            CSV file with the features of the fitted table, by name; other columns are ignored.
+        """
+        predictor = load_predictor(folder)
+        rows = read_features(data, predictor.feature_names)
+        outputs, answers = predictor.outputs(rows), predictor.predict(rows)
+        if (ended := predictor.model["ended"]) != "SUCCESS":
+            print(f"note: the adapted flow ended early ({ended}); this is its last point", file=sys.stderr)
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(["row", predictor.target_name, *(f"output {name}" for name in predictor.classes)])
+        for row, (answer, output) in enumerate(zip(answers, outputs.tolist(), strict=True), 1):
+            writer.writerow([row, answer, *(f"{value:.6g}" for value in output if predictor.classes)])
+        return OK
 
     def _study(self, table: Table, settings: Settings, out: Path) -> int:
         optional_import("matplotlib", "plot")  # a missing package should not show after minutes

@@ -1,6 +1,7 @@
 """Reports: one self-contained HTML file that says what was run, what was found, and what that does not say."""
 
 from subriem.report.flow import flow_report
+from subriem.report.predictor import Predictor, load_predictor, save_model
 from subriem.report.study import RowGroup, Study
 
-__all__ = ["RowGroup", "Study", "flow_report"]
+__all__ = ["Predictor", "RowGroup", "Study", "flow_report", "load_predictor", "save_model"]

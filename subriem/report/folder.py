@@ -17,6 +17,7 @@ MARK = "adapted.npz"
 FILES = (
     MARK,
     "standard.npz",
+    "model.json",
     "report.html",
     "cost.png",
     "output.png",

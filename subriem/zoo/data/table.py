@@ -188,6 +188,43 @@ def read_table(
     )  # fmt: skip
 
 
+def read_features(path: str | os.PathLike[str], names: Sequence[str]) -> Array:
+    r"""Read some columns of a CSV file by name, in the order wanted; other columns may hold anything.
+
+    Parameters
+    ----------
+    path : path
+        A file as for `read_table`; one data row is enough.
+    names : sequence of str
+
+    Returns
+    -------
+    (m, p) ndarray
+        In the units of the file.
+
+    Raises
+    ------
+    ProblemError
+        If the file cannot be read, a column is not there, or a cell is missing, infinite or no number.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "new.csv"
+    >>> _ = path.write_text("name,x,y\nA,1,2\n")
+    >>> read_features(path, ["y", "x"])
+    array([[2., 1.]])
+    """
+    found, rows, lines = read_cells(Path(path), least=1)
+    if absent := [name for name in names if name not in found]:
+        near = get_close_matches(absent[0], found, 1, cutoff=0.6)
+        hint = f"rename {near[0]!r} to {absent[0]!r}" if near else "the columns of the table that was fitted"
+        raise ProblemError("columns are not there", listed(absent), f"the columns {listed(names, 30)}", hint)
+    wanted = [found.index(name) for name in names]
+    _check_missing(rows, lines, found, wanted)
+    return _numbers(rows, lines, found, wanted)
+
+
 def iris() -> Table:
     """Return the iris data: 150 flowers of 3 species, 4 lengths in cm each.
 
