@@ -10,6 +10,7 @@ import numpy as np
 from subriem.core.protocols import Array
 from subriem.flows.flow import Flow
 from subriem.flows.flowsolution import FlowSolution
+from subriem.plot.clock import LABELS
 from subriem.plot.sampling import VISIBLE, sampled
 from subriem.plot.style import ADAPTED, MARK, STANDARD, THEORY, legend, new_figure, titled
 
@@ -78,7 +79,7 @@ def comparison_figure(
         axes[1].semilogx(s[1:] / samples, [score(row) for row in x[1:]], color=color, label=label)
     axes[0].invert_xaxis()
     titled(axes[0], "How far the parameters move", r"cost left  $C/C_0$", r"$|\theta - \theta_0|$ (parameter units)")
-    titled(axes[1], "What is learned when", "time  s / N", score_name)
+    titled(axes[1], "What is learned when", LABELS["s"], score_name)
     if spectra is not None:
         colors = {"start": THEORY, "adapted": ADAPTED, "standard": STANDARD}
         for name, sigma in spectra.items():

@@ -8,6 +8,7 @@ import numpy as np
 
 from subriem.core.protocols import Array
 from subriem.flows.flowsolution import FlowSolution
+from subriem.plot.clock import LABELS, last_finite, time_to
 from subriem.plot.style import ADAPTED, MARK, STANDARD, THEORY, legend, new_figure, titled
 
 
@@ -79,7 +80,7 @@ def cost_figure(
     if tolerance is not None:
         _mark_goal(axes, adapted, samples, tolerance + floor, tolerance)
     axes.set_xlim(0.0, stop / samples * 1.02)
-    titled(axes, "Cost along the flow", "time  s / N", r"cost  $C/C_0$")
+    titled(axes, "Cost along the flow", LABELS["s"], r"cost  $C/C_0$")
     legend(figure, [axes])
     return figure
 
@@ -97,10 +98,9 @@ def _horizon(*given: FlowSolution | float | None) -> float:
     last = [0.0]
     for solution in solutions:
         if isinstance(solution, FlowSolution):
-            finite = solution.s[np.isfinite(solution.s)]
-            last.append(float(finite[-1]) if finite.size else 0.0)
+            last.append(last_finite(solution))
             if solution.line is not None and isinstance(tolerance, float):
-                last.append(-np.log(tolerance) / (2 * solution.line.rate))
+                last.append(time_to(tolerance, solution.line.rate))
     return max(last) or 1.0
 
 
@@ -108,7 +108,7 @@ def _mark_goal(axes: Any, adapted: FlowSolution, samples: int, level: float, tol
     axes.axhline(level, color=MARK, lw=1.0, ls="-.")
     text = f"goal {tolerance:.0e}"
     if adapted.line is not None:
-        told = -np.log(tolerance) / (2 * adapted.line.rate)
+        told = time_to(tolerance, adapted.line.rate)
         axes.plot([told / samples], [level], "D", color=MARK, ms=9, mfc="none", mew=1.6, zorder=6)
         text += f", told beforehand for s = {told / samples:.2f} N"
     axes.annotate(text, (0.01, level), (0, 5), xycoords=("axes fraction", "data"), textcoords="offset points",

@@ -6,6 +6,7 @@ import numpy as np
 
 from subriem.core.protocols import Array, Map
 from subriem.flows.flowsolution import FlowSolution
+from subriem.plot.clock import last_finite, time_to
 
 #: Points at which a path is looked at, and the smallest (C - floor)/C0 that is shown.
 POINTS, VISIBLE = 160, 1e-9
@@ -16,10 +17,10 @@ def sampled(solution: FlowSolution, source: Map, before: float = 1.0) -> tuple[A
 
     The first of these times is `before` times the first accepted step.
     """
-    finite = solution.s[np.isfinite(solution.s)]
-    first, last = before * float(finite[1]) if finite.size > 1 else 1.0, float(finite[-1])
+    last = last_finite(solution)
+    first = before * float(solution.s[1]) if solution.s.size > 1 and np.isfinite(solution.s[1]) else 1.0
     if solution.clock == "t" and solution.rate is not None and solution.t[-1] == 1.0:
-        last = -np.log(VISIBLE) / (2 * solution.rate)
+        last = time_to(VISIBLE, solution.rate)
     later = np.geomspace(min(first, last), last, POINTS) * (1 - 1e-12) if last > 0 else np.zeros(0)
     s = np.concatenate([[0.0], later])
     theta = np.array([solution.at(s=value) for value in s])

@@ -11,7 +11,9 @@ from subriem.core.factor import SVDFactor
 from subriem.core.jacobian import MapJacobian
 from subriem.core.protocols import Array, Map
 from subriem.core.rank import DEFAULT_RANK, RankDecision, RankPolicy
+from subriem.flows.field import Clock
 from subriem.flows.flowsolution import FlowSolution
+from subriem.plot.clock import LABELS
 from subriem.plot.style import ADAPTED, MARK, SECOND, STANDARD, THEORY, legend, new_figure, titled
 
 #: Multiplications that all decompositions of one figure may take (about half a minute on a slow core).
@@ -28,8 +30,7 @@ class Spectra:
     ----------
     clock : (m,) ndarray
         Of the run: t or s.
-    name : str
-        "t" or "s".
+    name : {"s", "t"}
     sigma : (m, min(n, K)) ndarray
         Decreasing.
     decisions : tuple of RankDecision
@@ -37,7 +38,7 @@ class Spectra:
     """
 
     clock: Array
-    name: str
+    name: Clock
     sigma: Array
     decisions: tuple[RankDecision, ...]
 
@@ -89,7 +90,7 @@ def spectra(solution: FlowSolution, source: Map, points: int = 25, rank: RankPol
     return Spectra(times, solution.clock, np.array(sigma), tuple(decisions))
 
 
-def spectrum_figure(found: Spectra, dropped: str = "") -> Any:
+def spectrum_figure(found: Spectra, dropped: str = "", *, samples: int) -> Any:
     """Plot every singular value of D along a path, the rank floor, and the decided rank.
 
     Parameters
@@ -97,6 +98,8 @@ def spectrum_figure(found: Spectra, dropped: str = "") -> Any:
     found : Spectra
     dropped : str
         Why singular values are zero, for example "rows 102 and 143 are the same".
+    samples : int
+        N, the unit of s.
 
     Returns
     -------
@@ -112,33 +115,35 @@ def spectrum_figure(found: Spectra, dropped: str = "") -> Any:
     >>> import numpy as np, subriem as sr
     >>> line = sr.numpy_map(lambda t: 2 * t, lambda t: 2 * np.eye(1), 1, 1)
     >>> sol = sr.follow(sr.flows.adapted(line, sr.flows.squared_error([0.0])), [3.0])
-    >>> len(spectrum_figure(spectra(sol, line)).axes)
+    >>> len(spectrum_figure(spectra(sol, line), samples=1).axes)
     2
     """
     figure, (axes, single) = new_figure(10.4, 4.6, 2, (1.7, 1.0))
+    clock = found.clock / samples if found.name == "s" else found.clock
     floors = np.array([decision.floor for decision in found.decisions])
     top = found.sigma[:, 0].max()
     values = np.maximum(found.sigma, ROUNDOFF * top)
     size, lowest = values.shape[1], min(found.ranks)
     kept = [j for j in range(size) if j < lowest]
     middle = kept[1:-1][:: max(1, len(kept) // 80)]
-    axes.plot(found.clock, values[:, middle], color=ADAPTED, lw=0.5, alpha=0.35)
-    axes.plot(found.clock, values[:, :1], color=ADAPTED, label=r"largest, $\sigma_1$")
+    axes.plot(clock, values[:, middle], color=ADAPTED, lw=0.5, alpha=0.35)
+    axes.plot(clock, values[:, :1], color=ADAPTED, label=r"largest, $\sigma_1$")
     if lowest > 1:
         label = rf"smallest kept, $\sigma_{{{lowest}}}$"
-        axes.plot(found.clock, values[:, lowest - 1], color=MARK, label=label)
-    axes.plot(found.clock, floors, color=THEORY, ls=(0, (6, 3)), lw=1.4, label="rank floor")
+        axes.plot(clock, values[:, lowest - 1], color=MARK, label=label)
+    axes.plot(clock, floors, color=THEORY, ls=(0, (6, 3)), lw=1.4, label="rank floor")
     if lowest < size:
-        lines = axes.plot(found.clock, values[:, lowest:], color=STANDARD, lw=1.0)
+        lines = axes.plot(clock, values[:, lowest:], color=STANDARD, lw=1.0)
         lines[0].set_label(f"{size - lowest} below the floor")
     axes.set_yscale("log")
-    if found.clock.size > 1:
-        axes.set_xlim(found.clock[0], found.clock[-1])
+    if clock.size > 1:
+        axes.set_xlim(clock[0], clock[-1])
     else:  # one point is no line
         for drawn in axes.get_lines():
             drawn.set_marker("o")
-    name = r"time  $t = 1 - e^{-s/N}$" if found.name == "t" else "time  s"
-    titled(axes, "Singular values of D along the path", name, "singular value (output unit / parameter unit)")
+    titled(
+        axes, "Singular values of D along the path", LABELS[found.name], "singular value (output unit / parameter unit)"
+    )
     _sorted(single, found, values, floors, dropped)
     legend(figure, (axes, single))
     return figure

@@ -85,7 +85,7 @@ def _output(study: Study) -> Drawn:
 def _spectrum(study: Study, spectra: plot.Spectra) -> Drawn:
     same = [group for group in study.groups if len(group.rows) > 1]
     dropped = f"{same[0].name}: " + ("same features" if same[0].same_features else "dependent") if same else ""
-    figure = plot.spectrum_figure(spectra, dropped)
+    figure = plot.spectrum_figure(spectra, dropped, samples=study.samples)
     low, high = min(spectra.ranks), max(spectra.ranks)
     rank = f"{low}" if low == high else f"between {low} and {high}"
     caption = (

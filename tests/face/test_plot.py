@@ -19,7 +19,7 @@ def figures(case):
     ends = {"start": spectra.sigma[0], "adapted": spectra.sigma[-1], "standard": last.sigma[-1]}
     made = {
         "cost": plot.cost_figure(case.adapted, case.standard, case.free, samples=case.samples, tolerance=1e-12),
-        "spectrum": plot.spectrum_figure(spectra, "rows 3 and 9: same features"),
+        "spectrum": plot.spectrum_figure(spectra, "rows 3 and 9: same features", samples=case.samples),
         "comparison": plot.comparison_figure(
             case.adapted, case.standard, case.flow, samples=case.samples, score=case.score, score_name=case.score_name,
             spectra=ends,
@@ -127,11 +127,26 @@ def test_the_spectrum_shows_the_rank_and_its_floor():
     assert set(spectra.ranks) == {n - 2}  # the duplicated row costs one for each of the two outputs
     assert (spectra.sigma[:, n - 2 :] < 1e-12).all()
     np.testing.assert_allclose(spectra.sigma[0, n - 3], case.adapted["sigma_min"][0], rtol=1e-3)
-    along, single = plot.spectrum_figure(spectra).axes
+    along, single = plot.spectrum_figure(spectra, samples=case.samples).axes
     floors = line(along, "rank floor").get_ydata()
     assert (floors < spectra.sigma[:, n - 3]).all()
     assert (floors > spectra.sigma[:, n - 2]).all()
     assert f"rank {n - 2} of {n}" in [text.get_text() for text in single.texts]
+
+
+def test_all_time_axes_are_in_the_same_unit():
+    case = study(**CASES["under"])
+    drawn = figures(case)
+    axes = drawn["cost"].axes[0], drawn["comparison"].axes[1], drawn["spectrum"].axes[0]
+    assert {panel.get_xlabel() for panel in axes} == {"time  s / N"}
+    # K < n runs in the s-clock: the last point of each curve is the end of the run, in units of N
+    end = case.adapted.s[-1] / case.samples
+    assert line(axes[0], "adapted flow").get_xdata()[-1] == pytest.approx(end)
+    assert line(axes[1], "adapted flow").get_xdata()[-1] == pytest.approx(end)
+    assert line(axes[2], "rank floor").get_xdata()[-1] == pytest.approx(end)
+    in_t = plot.spectrum_figure(plot.spectra(study().adapted, study().network, 2), samples=study().samples).axes[0]
+    assert in_t.get_xlabel() == "time  $t = 1 - e^{-s/N}$"
+    assert in_t.get_xlim() == (0.0, 1.0)
 
 
 def test_where_decompositions_would_take_minutes_there_are_none(monkeypatch):
