@@ -18,6 +18,7 @@ from subriem import io
 from subriem.core.budget import Budget, CancelToken, interruptible
 from subriem.core.errors import ProblemError, SubriemError, optional_import
 from subriem.core.rank import RankWarning
+from subriem.core.status import Status
 from subriem.flows.cost import squared_error
 from subriem.flows.flow import Flow, adapted, standard
 from subriem.flows.flowsolution import FlowSolution
@@ -63,6 +64,8 @@ class Settings:
         The command line, for the report.
     standard_seconds : float
         Budget of the standard flow, which is there to be compared with.
+    damping : float
+        mu of the damped flow; 0 for the adapted flow itself.
     """
 
     widths: tuple[int, ...] = ()
@@ -74,6 +77,7 @@ class Settings:
     seconds: float = 120.0
     command: str = ""
     standard_seconds: float = 8.0
+    damping: float = 0.0
 
 
 def study_of(table: Table, settings: Settings, token: CancelToken | None = None) -> Study:
@@ -110,7 +114,7 @@ def study_of(table: Table, settings: Settings, token: CancelToken | None = None)
     scaled = table.standardised()
     widths, notes = (settings.widths, []) if settings.widths else default_widths(scaled)
     net = network(widths, scaled.features, settings.activation)
-    flow = adapted(net, squared_error(scaled.targets))
+    flow = adapted(net, squared_error(scaled.targets), damping=settings.damping)
     theta0 = net.initial(settings.seed, settings.start)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RankWarning)
@@ -187,8 +191,9 @@ def _finish(study: Study, out: Path, token: CancelToken) -> int:
     _say("")
     widths = "-".join(str(width) for width in study.network.widths)
     sizes = f"K = {study.network.n_in}, n = {study.network.n_out}"
+    features = words.counted(study.table.features.shape[1], "feature")
     _table([
-        ["data", f"{study.table.source}: {study.samples} rows, {study.table.features.shape[1]} features"],
+        ["data", f"{study.table.source}: {study.samples} rows, {features}"],
         ["network", f"{widths} {study.network.activation}, seed {study.seed}, start {study.start}: {sizes}"],
         ["rank", words.rank_line(study)],
     ])  # fmt: skip
@@ -196,7 +201,8 @@ def _finish(study: Study, out: Path, token: CancelToken) -> int:
     _table(words.versus(study))
     if study.told is not None:
         measured = f", measured {study.measured / study.samples:.4f} N" if study.measured is not None else ""
-        _say(f"\nstopping time told beforehand: s = {study.told / study.samples:.4f} N{measured}")
+        condition = "" if study.adapted.status.success else ", provided that D keeps its rank on the way"
+        _say(f"\nstopping time told beforehand: s = {study.told / study.samples:.4f} N{measured}{condition}")
     for note in study.notes:
         _say(f"\nnote: {note}")
     _say(f"\nwritten to {out}: {', '.join(change.written)}")
@@ -262,6 +268,7 @@ class _Shell:
         kind: Literal["auto", "class", "number"] = "auto",
         ignore: list[str] | None = None,
         seconds: float = 120.0,
+        damping: float = 0.0,
         out: Path = Path("subriem-flow"),
     ) -> int:
         """Fit a table by the adapted gradient flow, compare it with the standard flow, and write a report.
@@ -290,10 +297,14 @@ class _Shell:
             Column to leave out; may be repeated.
         seconds
             Budget of the adapted run.
+        damping
+            mu of theta' = -D^T (D D^T + mu)^-1 grad C, which passes where D^+ has a singularity.
         out
             Folder for results, figures and report.html.
         """
-        settings = Settings(_widths(widths), activation, seed, start, tolerance, rtol, seconds, self.command)
+        settings = Settings(
+            _widths(widths), activation, seed, start, tolerance, rtol, seconds, self.command, damping=damping
+        )
         return self._study(read_table(data, target, kind=kind, ignore=ignore or ()), settings, out)
 
     def demo(self, *, out: Path = Path("demo")) -> int:
@@ -319,8 +330,9 @@ class _Shell:
         predictor = load_predictor(folder)
         rows = read_features(data, predictor.feature_names)
         outputs, answers = predictor.outputs(rows), predictor.predict(rows)
-        if (ended := predictor.model["ended"]) != "SUCCESS":
-            print(f"note: the adapted flow ended early ({ended}); this is its last point", file=sys.stderr)
+        ended = Status[predictor.model["ended"]]
+        if not ended.success:
+            print(f"note: the adapted flow ended early ({ended.name}); this is its last point", file=sys.stderr)
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(["row", predictor.target_name, *(f"output {name}" for name in predictor.classes)])
         for row, (answer, output) in enumerate(zip(answers, outputs.tolist(), strict=True), 1):

@@ -33,7 +33,8 @@ def cost_figure(
     samples : int
         N, the unit of s.
     tolerance : float, optional
-        (C - floor)/C0 that was asked for, marked with its a priori stopping time.
+        (C - floor)/C0 that was asked for, marked with its a priori stopping time where there is one; left out where
+        the run neither was promised it nor reached it.
 
     Returns
     -------
@@ -77,7 +78,7 @@ def cost_figure(
         axes.axhline(floor, color=STANDARD, ls=":", lw=1.4)
         axes.annotate("floor: contradicting labels", (0.99, floor), (0, 4), xycoords=("axes fraction", "data"),
                       textcoords="offset points", ha="right", color=STANDARD, fontsize=9.5)  # fmt: skip
-    if tolerance is not None:
+    if tolerance is not None and (adapted.line is not None or adapted.cost_ratio <= tolerance):
         _mark_goal(axes, adapted, samples, tolerance + floor, tolerance)
     axes.set_xlim(0.0, stop / samples * 1.02)
     titled(axes, "Cost along the flow", LABELS["s"], r"cost  $C/C_0$")

@@ -165,6 +165,6 @@ def _sorted(axes: Any, found: Spectra, values: Array, floors: Array, dropped: st
         axes.annotate(text, (0.97, values[-1, -1]), (0, 14), xycoords=("axes fraction", "data"),
                       textcoords="offset points", ha="right", color=STANDARD, fontsize=9.5)  # fmt: skip
     else:
-        axes.annotate(text, (0.02, floors[-1]), (0, -14), xycoords=("axes fraction", "data"),
+        axes.annotate(text, (0.02, floors[-1]), (0, 18), xycoords=("axes fraction", "data"),
                       textcoords="offset points", color=MARK, fontsize=9.5)  # fmt: skip
     titled(axes, "In order of size", "index", "singular value")

@@ -58,7 +58,9 @@ def flow_report(study: Study, folder: str | os.PathLike[str]) -> Path:
             _rank(study),
             _checks(study),
             _stopping(study),
-            page.section("Figures", *(page.image(figure.png, figure.title, figure.caption) for figure in drawn)),
+            page.section(
+                "Figures", *(page.image(figure.png, figure.title, figure.caption, figure.alt) for figure in drawn)
+            ),
             _versus(study),
             page.section("What this does not say", page.bullets(_limits(study))),
             _again(study),
@@ -82,7 +84,8 @@ def _head(study: Study) -> str:
         if kind == "class"
         else study.table.target_name
     )
-    text = f"{study.table.source}: {what} from {study.table.features.shape[1]} features, network {_widths(study)}"
+    features = words.counted(study.table.features.shape[1], "feature")
+    text = f"{study.table.source}: {what} from {features}, network {_widths(study)}"
     return "\n".join(
         [
             "<header><h1>Geometrically adapted gradient flow</h1>",
@@ -119,15 +122,9 @@ def _summary(study: Study) -> str:
         ["outputs n = N Q", f"{study.network.n_out}"],
     ]
     if regime is not None:
-        rows += [["rank D at the start", f"{regime.rank}"], ["regime", f"{regime.name.value}{_straight(study)}"]]
+        rows += [["rank D at the start", f"{regime.rank}"], ["regime", words.regime_sentence(study)]]
     scaled = "Features are standardised to mean 0 and standard deviation 1; all rows are used for the fit."
     return page.section("Data and network", page.table(rows), page.paragraph(scaled, "soft"))
-
-
-def _straight(study: Study) -> str:
-    if study.adapted.line is None:
-        return " (no straight line promised)"
-    return " by tied rows alone; as over-parametrized in all else" if study.groups else ""
 
 
 def _rank(study: Study) -> str:
@@ -155,14 +152,15 @@ def _checks(study: Study) -> str:
         f'<div class="scroll">{checks_html(sol.checks)}</div>',
     ]
     if sol.stats.get("projected"):
-        parts.append(
-            page.paragraph(
-                "The run follows the exact output line and corrects the output after each step: its rate and "
-                "straightness are "
-                "so by construction. What proves something is the second run below, where nothing is corrected.",
-                "soft",
-            )
+        proof = "What proves something is the second run below, where nothing is corrected." if study.free else ""
+        text = (
+            "The run follows the exact output line and corrects the output after each step: its rate and straightness "
+            f"are so by construction. {proof}"
         )
+        parts.append(page.paragraph(text.strip(), "soft"))
+    if sol.line is None:
+        text = "The bound on the cost is that of an exact fit, which nothing promises here."
+        parts.append(page.paragraph(text, "soft"))
     if study.free is not None:
         told = f"The same flow in the time s, closed loop, nothing projected, rtol {study.free.stats['rtol']:.0e}:"
         parts.append(page.paragraph(f"{told} {study.free.headline()}."))
@@ -184,11 +182,16 @@ def _stopping(study: Study) -> str:
         off = abs(study.measured / study.told - 1) if study.told > 0 else 0.0
         rows.append(["measured without projection", f"{study.measured:.6g}", _over(study, study.measured)])
         rows.append(["difference", f"{off:.2%}", ""])
-    text = (
-        f"The time at which (C - floor)/C0 falls to {study.tolerance:.0e} is known before the run. Near the end the "
-        "cost is so "
-        "small that the measured time feels the integrator's own error; a smaller --rtol brings the two closer."
-    )
+    text = f"The time at which (C - floor)/C0 falls to {study.tolerance:.0e} is known before the run"
+    if study.adapted.status in (Status.RANK_CHANGED, Status.ESCAPED):
+        text += ", provided that D keeps its rank on the way. Here it did not: the path ended before that time."
+    elif study.measured is None:
+        text += ". This run was not followed that far without projection."
+    else:
+        text += (
+            ". Near the end the cost is so small that the measured time feels the integrator's own error; a smaller "
+            "--rtol brings the two closer."
+        )
     return page.section(
         "Stopping time, told and measured", page.table(rows, ["", "s", "s / N"]), page.paragraph(text, "soft")
     )
@@ -208,45 +211,62 @@ def _versus(study: Study) -> str:
         scores = [study.class_scores(x) for _, x in shown]
         rows = [[name, *(f"{score[q]:.1f} %" for score in scores)] for q, name in enumerate(study.table.classes[:20])]
         parts.append(page.table(rows, ["class, rows right", *(name for name, _ in shown)]))
-    if study.standard is not None and study.standard.status is Status.BUDGET_SPENT:
+    if study.standard is not None:
         parts.append(page.paragraph(_patience(study, study.standard), "soft"))
     return page.section("Standard against adapted", *parts)
 
 
 def _patience(study: Study, standard: FlowSolution) -> str:
+    """Return what the end of the standard flow means."""
     end = f"s/N = {standard.s[-1] / study.samples:.3g}"
+    if standard.status is Status.SUCCESS:
+        told = "takes for the tolerance" if study.told is not None else "would take on a straight line"
+        return f"The standard flow was followed to {end}, the time that the adapted flow {told}: it has no goal itself."
+    if standard.status is not Status.BUDGET_SPENT:
+        return f"The standard flow ended at {end}: {standard.status.value}."
     told = f" of the {study.told / study.samples:.3g} asked for" if study.told is not None else ""
     return (
         f"The standard flow was stopped after {standard.stats['seconds']:.0f} s at {end}{told}: that is the expected "
-        "end. It is "
-        "stiff, with rates spread over the squares of the singular values, so an explicit method needs very many small "
-        "steps."
+        "end. It is stiff, with rates spread over the squares of the singular values, so an explicit method needs very "
+        "many small steps."
     )
 
 
 def _limits(study: Study) -> list[str]:
+    sol = study.adapted
+    exact = sol.line is not None and sol.status.success and not sol.conflicts
+    fit = "an exact fit" if exact else "a fit"
     found = [
-        "Nothing about new data: all rows were used for the fit, and an exact fit of the training rows is no evidence "
-        "that "
+        f"Nothing about new data: all rows were used for the fit, and {fit} of the training rows is no evidence that "
         "other rows would be predicted well.",
         "Nothing about other starts: this is one seed, one start, one network. The rank was decided at the accepted "
-        "steps of "
-        "this path, not on a neighbourhood of it.",
-        "The accuracy of the outputs is not that of the parameters: the outputs are corrected, the parameters are only "
-        "as good "
-        f"as the integrator (accumulated estimate {study.adapted.theta_error:.1e} over a path of length "
-        f"{study.adapted.path_length:.4g}).",
-        "The time s is not work: one step of the adapted flow solves a least-norm problem of the size of the table, "
-        "one of the "
-        "standard flow does not. Compare the seconds, and remember that they are of one machine.",
+        "steps of this path, not on a neighbourhood of it.",
     ]
+    estimate = f"accumulated estimate {sol.theta_error:.1e} over a path of length {sol.path_length:.4g}"
+    if sol.stats.get("projected"):
+        found.append(
+            "The accuracy of the outputs is not that of the parameters: the outputs are corrected, the parameters are "
+            f"only as good as the integrator ({estimate})."
+        )
+    else:
+        found.append(f"The path is as good as the integrator, in parameters and outputs alike ({estimate}).")
+    if sol.line is None and sol.status.success:
+        found.append("The point of rest is an equilibrium, not shown to be the lowest one: other starts may end lower.")
+    if study.flow.damping:
+        found.append(
+            "The damped flow is not the adapted flow: along directions of singular value sigma it is slower by the "
+            f"factor sigma²/(sigma² + mu), mu = {study.flow.damping:g}. Its equilibria are the same."
+        )
+    found.append(
+        "The time s is not work: one step of the adapted flow solves a least-norm problem of the size of the table, "
+        "one of the standard flow does not. Compare the seconds, and remember that they are of one machine."
+    )
     if study.standard is not None:
         found.append(
             "The standard flow here is the exact flow followed accurately. Gradient descent with steps, momentum or "
-            "batches is "
-            "another thing and may be far quicker."
+            "batches is another thing and may be far quicker."
         )
-    if not np.isfinite(study.adapted.s[-1]):
+    if not np.isfinite(sol.s[-1]):
         found.append(
             "The adapted flow ends at t = 1, which is s = infinity: its last row is the limit, closed by Newton steps."
         )
@@ -260,11 +280,9 @@ def _again(study: Study) -> str:
     rows.append(
         ["linear algebra", ", ".join(f"{name}: {count}" for name, count in study.adapted.stats["backends"].items())]
     )
-    resumed = (
-        'The runs are saved beside this page: subriem.io.load("adapted.npz") gives the solution back, and '
-        "sr.follow(flow, "
-        "solution) goes on from its end."
+    saved = (
+        'The runs are saved beside this page: subriem.io.load("adapted.npz") gives the solution back, '
+        "sr.follow(flow, solution) goes on from its end, and `subriem predict FOLDER NEW.csv` applies it to new rows "
+        "with the scaling in model.json."
     )
-    return page.section(
-        "How to repeat this", page.code(study.command), page.table(rows), page.paragraph(resumed, "soft")
-    )
+    return page.section("How to repeat this", page.code(study.command), page.table(rows), page.paragraph(saved, "soft"))

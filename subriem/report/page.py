@@ -7,15 +7,13 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from string import Template
 
-#: Colours follow the reader's light or dark setting; figures keep their white ground.
+#: Dark on light, as the figures are; on a narrow screen a figure keeps a readable width and scrolls in its frame.
 STYLE = """
-:root { color-scheme: light dark; --ground: #ffffff; --ink: #1c2024; --soft: #5b6570; --line: #d9dee3;
+:root { color-scheme: light; --ground: #ffffff; --ink: #1c2024; --soft: #5b6570; --line: #d9dee3;
   --card: #f6f8fa; --good: #00734f; --bad: #b34700; --blue: #0072b2; }
-@media (prefers-color-scheme: dark) { :root { --ground: #14171a; --ink: #e6e9ec; --soft: #9aa5b1; --line: #343b42;
-  --card: #1d2226; --good: #3fc795; --bad: #ff9d57; --blue: #62b5e8; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 1000px; padding: 28px 24px 64px; background: var(--ground); color: var(--ink);
-  font: 16px/1.55 system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif; }
+  overflow-wrap: break-word; font: 16px/1.55 system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif; }
 h1 { font-size: 1.65rem; line-height: 1.25; margin: 0 0 .3rem; }
 h2 { font-size: 1.2rem; margin: 2.4rem 0 .6rem; padding-bottom: .25rem; border-bottom: 1px solid var(--line); }
 p, ul { margin: .5rem 0; } li { margin: .25rem 0; }
@@ -27,13 +25,15 @@ p, ul { margin: .5rem 0; } li { margin: .25rem 0; }
 table { border-collapse: collapse; margin: .6rem 0 1rem; font-size: .94rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .3rem 1.1rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 thead th { color: var(--soft); font-weight: 600; }
-tbody th { font-weight: 500; }
-figure { margin: 1.4rem 0 2rem; } figure img { width: 100%; height: auto; background: #ffffff; padding: 10px;
-  border: 1px solid var(--line); border-radius: 6px; display: block; }
+tbody th { font-weight: 500; } tbody th, table:not(.checks) td { overflow-wrap: anywhere; }
+tbody th { min-width: 6.5rem; }
+figure { margin: 1.4rem 0 2rem; } .frame { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; }
+.frame img { width: 100%; min-width: 760px; height: auto; padding: 10px; display: block; }
 figcaption { margin-top: .5rem; font-size: .95rem; }
 code, pre { font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; font-size: .9rem; }
-pre { background: var(--card); padding: .7rem 1rem; border-radius: 6px; overflow-x: auto; }
-@media print { body { max-width: none; } figure { break-inside: avoid; } }
+pre { background: var(--card); padding: .7rem 1rem; border-radius: 6px; white-space: pre-wrap; }
+@media (max-width: 640px) { body { padding: 16px 14px 40px; } th, td { padding-right: .7rem; } }
+@media print { body { max-width: none; } .frame img { min-width: 0; } figure { break-inside: avoid; } }
 """
 
 _PAGE = Template(
@@ -94,11 +94,12 @@ def code(text: str) -> str:
     return f"<pre>{escape(text)}</pre>"
 
 
-def image(png: bytes, title: str, caption: str) -> str:
-    """Return a figure with its PNG inside."""
+def image(png: bytes, title: str, caption: str, alt: str) -> str:
+    """Return a figure with its PNG inside; `alt` says what a reader would see who does not see it."""
     data = base64.b64encode(png).decode("ascii")
     words = f"<figcaption><strong>{escape(title)}.</strong> {escape(caption)}</figcaption>"
-    return f'<figure><img alt="{escape(title)}" src="data:image/png;base64,{data}">{words}</figure>'
+    shown = f'<div class="frame"><img alt="{escape(alt)}" src="data:image/png;base64,{data}"></div>'
+    return f"<figure>{shown}{words}</figure>"
 
 
 def _class(kind: str) -> str:

@@ -37,6 +37,13 @@ def study(kind="class", conflict=False, widths=(), seconds=60.0, seed=0):
 
 
 @cache
+def damped_study():
+    """Return the study of a network that is too small for the table, along the damped flow."""
+    settings = Settings(widths=(2, 2, 1), damping=1e-2, seconds=2.0, standard_seconds=1.0, tolerance=1e-6)
+    return study_of(table("number", conflict=True), settings)
+
+
+@cache
 def iris_study():
     """Return the study of the demo, with a standard flow of eight seconds."""
     return study_of(iris(), Settings(widths=(4, 128, 3), command="subriem demo"))

@@ -12,9 +12,10 @@ import pytest
 
 import subriem as sr
 from subriem.core.errors import ProblemError
+from subriem.flows.regime import RegimeName
 from subriem.report import RowGroup, flow_report, words
 from subriem.report.study import named_rows
-from tests.face.studies import iris_study, study
+from tests.face.studies import damped_study, iris_study, study
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -139,6 +140,74 @@ def test_a_run_stopped_at_once_is_reported(tmp_path):
     assert "ended early" in page.text
     assert ("div", "class", "verdict bad") in page.attributes
     assert ("div", "class", "verdict good") in written(study(), tmp_path).attributes
+
+
+def ended(case, status, message=""):
+    return replace(case, adapted=replace(case.adapted, status=status, message=message))
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "advice"),
+    [
+        (sr.Status.RANK_CHANGED, "because D loses rank there", "a damped flow (--damping)"),
+        (sr.Status.ESCAPED, "because the parameters run to infinity", "a wider network (--widths)"),
+        (sr.Status.BUDGET_SPENT, "its budget was spent at t = ", "The saved run can be resumed"),
+        (sr.Status.CANCELLED, "The run was interrupted at t = ", "this is what it had found"),
+        (sr.Status.STEP_TOO_SMALL, "the step size fell below", "Details: at t* = 0.3."),
+    ],
+)
+def test_each_end_says_why_and_what_to_do(status, said, advice):
+    text = words.verdict(ended(study(), status, "at t* = 0.3"))
+    assert said in text
+    assert advice in text
+    assert "exactly" not in text
+    assert "the cost fell from" in text
+
+
+def test_a_stopping_time_that_was_not_reached_says_what_it_presupposed(tmp_path):
+    page = written(replace(ended(study(), sr.Status.RANK_CHANGED), free=None), tmp_path)
+    assert "Here it did not: the path ended before that time." in page.text
+    assert "The smallest one came down to it at the end" in page.text
+    assert "an exact fit" not in page.text
+    assert "Here it did not" not in written(study(), tmp_path).text
+
+
+def test_each_regime_is_named_with_what_it_promises():
+    over, under = study(), study(kind="number", widths=(2, 2, 1))
+    assert "rank-deficient (by tied outputs alone" in words.regime_sentence(over)
+    assert "at a known rate" in words.regime_sentence(over)
+    assert words.regime_sentence(under).startswith("under-parametrized (K < n, rank D = K): no straight line")
+    damped = replace(under, flow=replace(under.flow, damping=0.25))
+    assert "damped with mu = 0.25" in words.regime_sentence(damped)
+    square = replace(over.adapted.regime, name=RegimeName.BORDERLINE, n_in=28, n_out=28, rank=28, dependence=None)
+    borderline = replace(over, adapted=replace(over.adapted, regime=square))
+    assert words.regime_sentence(borderline).startswith("borderline (K = n = rank D)")
+    assert "continuous Newton method" in words.rank_findings(borderline)[0]
+
+
+def test_captions_of_a_damped_small_network_promise_no_line(tmp_path):
+    case = damped_study()
+    page = written(case, tmp_path)
+    assert "The damped adapted flow (mu = 0.01)" in page.text
+    assert "each direction has its own, slower one" in page.text
+    assert "slower by the factor" in page.text
+    for promise in ("dashed line", "at one rate", "outputs are corrected", "Stopping time", "an exact fit of"):
+        assert promise not in page.text, promise
+    assert "follows the dashed line as long as D keeps its rank" in written(study(), tmp_path).text
+
+
+def test_tied_rows_of_different_features_break_relations_and_do_not_contradict():
+    tied = RowGroup((1, 2, 3), 1, same_features=False, contradict=True)
+    assert words.group_sentence(tied) == "rows 1, 2 and 3 are tied to each other, their targets break the relations"
+    assert [words.counted(number, "feature") for number in (1, 2)] == ["1 feature", "2 features"]
+
+
+def test_every_figure_is_told_in_words_for_those_who_do_not_see_it(tmp_path):
+    page = written(study(), tmp_path)
+    alts = [value for tag, name, value in page.attributes if tag == "img" and name == "alt"]
+    assert len(set(alts)) == 4
+    assert all(re.search(r"\d", alt) for alt in alts)
+    assert f"{words.excess(study(), study().standard):.1e}" in alts[0]
 
 
 def test_a_study_without_the_other_runs_is_reported(tmp_path):
