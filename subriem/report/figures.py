@@ -127,9 +127,7 @@ def _fate(study: Study) -> str:
     """Return what the smallest singular value did to the run."""
     match study.adapted.status:
         case Status.RANK_CHANGED:
-            return (
-                "The smallest one came down to it at the end: there the flow stops, with the name of a change of rank."
-            )
+            return "The smallest one came down towards it at the end: there the flow stops, as a change of rank."
         case Status.ESCAPED:
             return "The smallest one falls because the parameters run to infinity, where D fades."
     if study.flow.damping:

@@ -26,13 +26,14 @@ table { border-collapse: collapse; margin: .6rem 0 1rem; font-size: .94rem; font
 th, td { text-align: left; padding: .3rem 1.1rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 thead th { color: var(--soft); font-weight: 600; }
 tbody th { font-weight: 500; } tbody th, table:not(.checks) td { overflow-wrap: anywhere; }
-tbody th { min-width: 6.5rem; }
+tbody th { min-width: 9.5rem; }
 figure { margin: 1.4rem 0 2rem; } .frame { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; }
 .frame img { width: 100%; min-width: 760px; height: auto; padding: 10px; display: block; }
 figcaption { margin-top: .5rem; font-size: .95rem; }
 code, pre { font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; font-size: .9rem; }
 pre { background: var(--card); padding: .7rem 1rem; border-radius: 6px; white-space: pre-wrap; }
-@media (max-width: 640px) { body { padding: 16px 14px 40px; } th, td { padding-right: .7rem; } }
+@media (max-width: 640px) { body { padding: 16px 14px 40px; } th, td { padding-right: .7rem; }
+  tbody th { min-width: 6.5rem; } }
 @media print { body { max-width: none; } .frame img { min-width: 0; } figure { break-inside: avoid; } }
 """
 

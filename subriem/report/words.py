@@ -172,7 +172,9 @@ def _group_paragraph(study: Study, regime: Regime, group: RowGroup) -> str:
         why = "have the same features, so their outputs are the same function of the parameters"
     else:
         why = "have linearly dependent outputs: the network cannot move them independently"
-    text = f"Data {group.name} {why}. {lost}"
+    # "Data rows 3 and 9", but "40 rows (1, 2, …)"
+    named = f"Data {group.name}" if group.name.startswith("row") else group.name
+    text = f"{named} {why}. {lost}"
     labels = ", ".join(f"row {row}: {study.table.label(row - 1)}" for row in group.rows[:8])
     labels += ", …" if len(group.rows) > 8 else ""
     outcome = "this leaves a floor of the cost" if group.contradict else "nothing is lost"

@@ -117,7 +117,7 @@ def test_version_and_help(capsys):
     assert main(["flow", "--help"]) == 0
     printed = capsys.readouterr().out
     for option in ("--target", "--widths", "--activation", "--seed", "--start", "--tolerance", "--rtol", "--kind",
-                   "--ignore", "--seconds", "--out"):  # fmt: skip
+                   "--ignore", "--seconds", "--damping", "--out"):  # fmt: skip
         assert option in printed
     assert main([]) == 0
     assert "demo" in capsys.readouterr().out

@@ -112,8 +112,10 @@ def test_the_standard_flow_strays_and_the_adapted_does_not():
     assert next(text.get_text() for text in right.texts) == f"{100 * strayed:.0f} % of the chord"
 
 
-def test_without_a_line_the_output_figure_is_refused():
+def test_without_a_line_the_output_figure_is_refused_and_no_goal_is_drawn():
     case = study(**CASES["under"])
+    assert not any("goal" in text.get_text() for text in figures(case)["cost"].axes[0].texts)
+    assert any("goal" in text.get_text() for text in figures(study())["cost"].axes[0].texts)
     assert case.adapted.line is None
     with pytest.raises(ProblemError, match="no output line"):
         plot.output_figure(case.adapted)

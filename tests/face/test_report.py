@@ -167,7 +167,7 @@ def test_each_end_says_why_and_what_to_do(status, said, advice):
 def test_a_stopping_time_that_was_not_reached_says_what_it_presupposed(tmp_path):
     page = written(replace(ended(study(), sr.Status.RANK_CHANGED), free=None), tmp_path)
     assert "Here it did not: the path ended before that time." in page.text
-    assert "The smallest one came down to it at the end" in page.text
+    assert "The smallest one came down towards it at the end" in page.text
     assert "an exact fit" not in page.text
     assert "Here it did not" not in written(study(), tmp_path).text
 
