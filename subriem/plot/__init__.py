@@ -5,8 +5,18 @@ Every function returns a `matplotlib.figure.Figure`, which a notebook shows and 
 
 from subriem.plot.comparison import comparison_figure
 from subriem.plot.cost import cost_figure
+from subriem.plot.incidence import incidence_figure
 from subriem.plot.output import output_figure
 from subriem.plot.spectrum import Spectra, spectra, spectrum_figure
 from subriem.plot.style import save
 
-__all__ = ["Spectra", "comparison_figure", "cost_figure", "output_figure", "save", "spectra", "spectrum_figure"]
+__all__ = [
+    "Spectra",
+    "comparison_figure",
+    "cost_figure",
+    "incidence_figure",
+    "output_figure",
+    "save",
+    "spectra",
+    "spectrum_figure",
+]

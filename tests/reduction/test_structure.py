@@ -30,10 +30,10 @@ def dense(sigma: Sigma):
 
 
 @st.composite
-def systems(draw, largest=4, square=False, regular=False, sparse=True):
+def systems(draw, largest=4, regular=False):
     m = draw(st.integers(1, largest))
-    n = m if square or regular else draw(st.integers(1, largest))
-    order = st.sampled_from([ABSENT, ABSENT, 0, 1, 2, 3] if sparse else [0, 1, 2])
+    n = m if regular else draw(st.integers(1, largest))
+    order = st.sampled_from([ABSENT, ABSENT, 0, 1, 2, 3])
     orders = np.array(draw(st.lists(order, min_size=m * n, max_size=m * n))).reshape(m, n)
     if regular:
         match = np.array(draw(st.permutations(range(m))))
@@ -122,7 +122,7 @@ def matchings(orders):
             yield match
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(systems())
 def test_matching_and_parts_are_those_of_an_exhaustive_search(orders):
     m, n = orders.shape
@@ -155,7 +155,7 @@ def naive_offsets(orders, match):
         c = new
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(systems(largest=5, regular=True))
 def test_transversal_and_offsets_of_regular_systems(orders):
     n = len(orders)
@@ -171,7 +171,7 @@ def test_transversal_and_offsets_of_regular_systems(orders):
 # --- laws ---------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(systems(largest=7))
 def test_offsets_dominate_and_are_tight_on_the_matching(orders):
     found = analyse(from_dense(orders))
@@ -188,7 +188,7 @@ def test_offsets_dominate_and_are_tight_on_the_matching(orders):
         assert found.d[j] == max(0, *(found.c + orders[:, j])[present[:, j]], 0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(systems(largest=7, regular=True))
 def test_each_connected_part_has_an_equation_that_is_not_differentiated(orders):
     found = analyse(from_dense(orders))
@@ -200,7 +200,7 @@ def test_each_connected_part_has_an_equation_that_is_not_differentiated(orders):
         assert min(found.c[i] for i in part if i < n) == 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(systems(largest=6), st.randoms(use_true_random=False))
 def test_parts_and_freedom_do_not_depend_on_the_order(orders, random):
     p, q = (random.sample(range(k), k) for k in orders.shape)
@@ -210,7 +210,7 @@ def test_parts_and_freedom_do_not_depend_on_the_order(orders, random):
     assert {q[j] for j in two.under.cols} == set(one.under.cols.tolist())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(systems(largest=6, regular=True), st.randoms(use_true_random=False))
 def test_offsets_and_blocks_do_not_depend_on_the_order(orders, random):
     p, q = (random.sample(range(k), k) for k in orders.shape)
@@ -226,7 +226,7 @@ def system_jacobian(found, orders):
     return (orders >= 0) & (orders == found.d - found.c[:, None])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(systems(largest=7))
 def test_blocks_are_triangular_and_strongly_connected(orders):
     found = analyse(from_dense(orders))
@@ -247,7 +247,7 @@ def test_blocks_are_triangular_and_strongly_connected(orders):
     assert (orders[np.ix_(rest, found.under.cols)] < 0).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(systems(largest=7))
 def test_the_block_graph_leads_from_unknowns_to_their_users(orders):
     found = analyse(from_dense(orders))
@@ -259,19 +259,36 @@ def test_the_block_graph_leads_from_unknowns_to_their_users(orders):
     assert set(graph.edges) == uses
 
 
-@settings(max_examples=60, deadline=None)
-@given(systems(largest=6, sparse=False))
-def test_prices_prove_the_heaviest_matching(orders):
-    orders = orders if orders.shape[0] <= orders.shape[1] else orders.T
+@pytest.mark.parametrize("seed", range(40))
+def test_prices_prove_the_heaviest_matching(seed):
+    rng = np.random.default_rng(seed)
+    m = rng.integers(2, 6)
+    orders = rng.integers(-1, 3, (m, m + rng.integers(0, 3)))
+    orders[np.arange(m), rng.permutation(m)] = 0
     sigma = from_dense(orders)
     match, u, v = heaviest_matching(sigma.rows, sigma.cols, sigma.orders, sigma.shape)
     assert (match >= 0).all()
-    assert (u[:, None] + v >= orders).all()
+    assert (u[:, None] + v >= orders)[orders >= 0].all()
     assert (v >= 0).all()
-    assert u.sum() + v.sum() == orders[np.arange(len(match)), match].sum()
+    # so any matching of all rows weighs at most sum u + sum v, and this one does
+    assert u.sum() + v.sum() == orders[np.arange(m), match].sum()
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.parametrize("seed", range(20))
+def test_an_enlarged_matching_keeps_what_was_matched(seed):
+    rng = np.random.default_rng(seed)
+    rows, cols = np.nonzero(rng.random((6, 8)) < 0.3)
+    begin = np.full(6, -1)
+    first = rng.integers(rows.size)
+    begin[rows[first]] = cols[first]
+    given = begin.copy()
+    match = largest_matching(rows, cols, begin, 8)
+    assert match[rows[first]] >= 0
+    assert cols[first] in match
+    np.testing.assert_array_equal(begin, given)
+
+
+@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 8), st.data())
 def test_components_are_numbered_along_the_edges(n, data):
     edges = data.draw(st.lists(st.tuples(st.integers(0, n - 1), st.integers(0, n - 1)), max_size=2 * n))
@@ -282,6 +299,11 @@ def test_components_are_numbered_along_the_edges(n, data):
     graph.add_nodes_from(range(n))
     sets = {frozenset(np.flatnonzero(number == k).tolist()) for k in range(number.max() + 1)}
     assert sets == {frozenset(part) for part in nx.strongly_connected_components(graph)}
+
+
+def test_components_keep_their_order_where_it_is_free():
+    assert ordered_components(np.array([0]), np.array([4]), 5).tolist() == [0, 1, 2, 3, 4]
+    assert ordered_components(np.array([4]), np.array([0]), 5).tolist() == [4, 0, 1, 2, 3]
 
 
 # --- size ---------------------------------------------------------------------------------------------------
