@@ -18,7 +18,7 @@ from subriem.flows.field import Line
 from subriem.flows.flowsolution import FlowSolution
 from subriem.flows.regime import Regime, RegimeName
 from subriem.flows.state import FlowState
-from subriem.integration.dop853 import DenseStep, HermiteStep
+from subriem.integration.dop853 import COEFFICIENTS, DenseStep, HermiteStep
 from subriem.integration.events import Occurrence
 from subriem.integration.solution import DenseOutput, Segment
 
@@ -71,12 +71,12 @@ def solution_parts(solution: FlowSolution, limit: float = DENSE_LIMIT) -> Parts:
     ----------
     solution : FlowSolution
     limit : float
-        Bytes of interpolant coefficients (7 K numbers a step) up to which the dense output is kept exactly; beyond
+        Bytes of interpolant coefficients (8 K numbers a step) up to which the dense output is kept exactly; beyond
         it every step is kept as a cubic through its ends, and `stats["stored"]` says so.
 
     Notes
     -----
-    Interpolants that were never used are completed here: three evaluations of the field for each step.
+    Interpolants that were never used are completed here: eight evaluations of the field for each step.
     """
     arrays = {"t": solution.t, "s": solution.s, "y": solution.y, "rank": solution.rank}
     same = [name for name, values in solution.channels.items() if values is solution.y]
@@ -205,7 +205,7 @@ def _steps_into(solution: FlowSolution, arrays: dict[str, Array], limit: float) 
     if solution.dense._y is not solution.y:
         arrays["dense/y"] = solution.dense._y
     exact = [isinstance(segment, DenseStep) for segment in segments]
-    needed = 8.0 * 7 * size * sum(exact)
+    needed = 8.0 * COEFFICIENTS * size * sum(exact)
     coarse = needed > limit
     arrays["step/t"] = np.array([segment.t for segment in segments])
     arrays["step/h"] = np.array([segment.h for segment in segments])
@@ -218,7 +218,7 @@ def _steps_into(solution: FlowSolution, arrays: dict[str, Array], limit: float) 
         else:
             cubic.append(_ends(segment))
     arrays["fine/y"] = _stacked([step(step.t) for step in fine], (size,))
-    arrays["fine/coefficients"] = _stacked([step.coefficients for step in fine], (7, size))
+    arrays["fine/coefficients"] = _stacked([step.coefficients for step in fine], (COEFFICIENTS, size))
     arrays["fine/ramped"] = np.array([step.ramp is not None for step in fine], dtype=float)
     arrays["fine/ramp"] = _stacked([step.ramp for step in fine if step.ramp is not None], (size,))
     if not _from_rows(solution, cubic):

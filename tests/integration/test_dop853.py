@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from scipy.integrate import DOP853
 
-from subriem.integration.dop853 import DenseStep, HermiteStep, attempt, first_step, quadrature, quadrature_error
+from subriem.integration.dop853 import (
+    DenseStep,
+    HermiteStep,
+    _evaluated,
+    attempt,
+    first_step,
+    quadrature,
+    quadrature_error,
+)
 
 #: A smooth, nonautonomous problem with a known solution: y = (exp(sin t), sin(t) exp(-t/2)).
 START = np.array([1.0, 0.0])
@@ -20,9 +28,18 @@ def exact(t):
     return np.array([np.exp(np.sin(t)), np.sin(t) * np.exp(-t / 2)])
 
 
-def steps(n, span=2.0):
+def bent(t, y):
+    """A nonlinear problem: a logistic curve and 1/(1.1 + cos t)."""
+    return np.array([y[0] * (1 - y[0]), np.sin(t) * y[1] ** 2])
+
+
+def exactly_bent(t):
+    return np.array([1 / (1 + 3 * np.exp(-t)), 1 / (1.1 + np.cos(t))])
+
+
+def steps(n, span=2.0, field=field, start=START):
     """Integrate with n equal steps; return the end and the dense steps."""
-    h, y, made = span / n, START, []
+    h, y, made = span / n, start, []
     for i in range(n):
         t = i * h
         trial = attempt(field, t, y, field(t, y), h)
@@ -50,15 +67,46 @@ def test_local_error_of_the_step_is_of_order_nine():
     assert slope(sizes, errors) == pytest.approx(9, abs=0.3)
 
 
-def test_order_of_the_dense_output_is_seven():
-    """Locally h^8: one step from exact values, the largest error inside it."""
-    sizes, errors = np.geomspace(0.15, 0.5, 6), []
+def tangent(step, t):
+    """The derivative of a dense step without ramp, by a complex difference of its polynomial."""
+    value = _evaluated(step.coefficients.astype(complex), (t - step.t) / step.h + 1e-30j)
+    return value.imag / 1e-30 / step.h
+
+
+@pytest.mark.parametrize(("problem", "solution"), [(field, exact), (bent, exactly_bent)])
+def test_dense_output_and_its_tangent_are_of_order_eight(problem, solution):
+    """At the same time everywhere, so that the error of the steps does not vary."""
+    counts, values, tangents = np.array([5, 6, 8, 10, 12]), [], []
+    for n in counts:
+        made = steps(n, 2.0, problem, solution(0.0))[1]
+        inner = [(step, step.t + x * step.h) for step in made for x in np.linspace(0.03, 0.97, 12)]
+        values.append(max(np.linalg.norm(step(t) - solution(t)) for step, t in inner))
+        tangents.append(max(np.linalg.norm(tangent(step, t) - problem(t, solution(t))) for step, t in inner))
+    assert -slope(counts, values) >= 7.7
+    assert -slope(counts, tangents) >= 7.2
+
+
+def test_refinement_has_an_order_more_than_hairers_interpolant():
+    """Locally: one step from exact values, the largest error inside it."""
+    sizes, seventh, refined = np.geomspace(0.15, 0.5, 6), [], []
     for h in sizes:
         t, y = 0.3, exact(0.3)
         trial = attempt(field, t, y, field(t, y), h)
-        dense = DenseStep(field, t, y, h, trial, field(t + h, trial.y), None)
-        errors.append(max(np.linalg.norm(dense(t + x * h) - exact(t + x * h)) for x in np.linspace(0.05, 0.95, 19)))
-    assert slope(sizes, errors) == pytest.approx(8, abs=0.3)
+        end = field(t + h, trial.y)
+        dense = DenseStep(field, t, y, h, trial, end, None)
+        raw = dense._seventh(field, trial, end)
+        nodes = np.linspace(0.05, 0.95, 19)
+        seventh.append(max(np.linalg.norm(y + _evaluated(raw, x) - exact(t + x * h)) for x in nodes))
+        refined.append(max(np.linalg.norm(dense(t + x * h) - exact(t + x * h)) for x in nodes))
+    assert slope(sizes, seventh) == pytest.approx(8, abs=0.3)
+    assert slope(sizes, refined) == pytest.approx(9, abs=0.3)
+    assert all(fine < coarse / 5 for fine, coarse in zip(refined, seventh, strict=True))
+
+
+def test_tangents_of_the_dense_output_at_its_ends_are_the_field():
+    step = steps(4)[1][1]
+    for t in (step.t, step.t + step.h):
+        np.testing.assert_allclose(tangent(step, t), field(t, step(t)), rtol=1e-12)
 
 
 def test_order_of_the_hermite_interpolant_is_four():
@@ -83,11 +131,12 @@ def test_step_and_dense_output_are_scipys():
     solver.step()
     assert solver.t == h
     trial = attempt(field, 0.0, START, field(0.0, START), h)
-    dense = DenseStep(field, 0.0, START, h, trial, field(h, trial.y), None)
+    end = field(h, trial.y)
+    dense = DenseStep(field, 0.0, START, h, trial, end, None)
     np.testing.assert_allclose(trial.y, solver.y, rtol=1e-15)
-    theirs = solver.dense_output()
-    for t in np.linspace(0.0, h, 13):
-        np.testing.assert_allclose(dense(t), theirs(t), rtol=4e-15, atol=1e-16)
+    theirs, seventh = solver.dense_output(), dense._seventh(field, trial, end)
+    for x in np.linspace(0.0, 1.0, 13):
+        np.testing.assert_allclose(START + _evaluated(seventh, x), theirs(x * h), rtol=4e-15, atol=1e-16)
 
 
 @pytest.mark.parametrize("h", [0.2, 0.5, 1.0])
@@ -132,7 +181,7 @@ def test_a_stage_that_is_not_finite_ends_the_attempt(bad, call):
     assert len(calls) == call
 
 
-def test_an_attempt_costs_eleven_calls_and_its_dense_output_three_at_first_use():
+def test_an_attempt_costs_eleven_calls_and_its_dense_output_eight_at_first_use():
     calls = []
 
     def counted(t, y):
@@ -145,7 +194,7 @@ def test_an_attempt_costs_eleven_calls_and_its_dense_output_three_at_first_use()
     assert len(calls) == 11
     dense(0.03)
     dense(0.07)
-    assert len(calls) == 14
+    assert len(calls) == 19
 
 
 def test_order_of_the_quadrature_is_eight():
@@ -213,7 +262,7 @@ def test_dense_step_is_rebuilt_from_its_coefficients():
     for t in np.linspace(step.t, step.t + step.h, 5):
         np.testing.assert_array_equal(other(t), step(t))
     assert other.nbytes == step.nbytes < unused
-    assert other.coefficients.shape == (7, 2)
+    assert other.coefficients.shape == (8, 2)
 
 
 # --- first step ---------------------------------------------------------------------------------------------
