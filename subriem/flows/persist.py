@@ -290,6 +290,7 @@ def _regime_into(regime: Regime, arrays: dict[str, Array]) -> dict[str, Any]:
         "n_out": regime.n_out,
         "rank": regime.rank,
         "persistent": regime.persistent,
+        "nearby": regime.nearby,
         "names": [list(group) for group in regime.names],
         "decision": _decision_into(regime.decision, "regime", arrays),
     }
@@ -322,5 +323,6 @@ def _regime_from(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Regi
         decision=RankDecision(**header["decision"], sigma=arrays["regime/sigma"]),
         dependence=dependence,
         persistent=header["persistent"],
+        nearby=header.get("nearby"),
         names=tuple(tuple(group) for group in header["names"]),
     )

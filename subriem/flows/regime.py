@@ -8,7 +8,7 @@ from enum import StrEnum
 import numpy as np
 
 from subriem.core.dependence import Dependence, dependent_rows
-from subriem.core.errors import RankError
+from subriem.core.errors import ProblemError, RankError
 from subriem.core.factor import Factorization
 from subriem.core.jacobian import MapJacobian
 from subriem.core.lift import factorize
@@ -18,6 +18,8 @@ from subriem.core.rank import DEFAULT_RANK, DENSE_BYTES, RankDecision, RankPolic
 
 #: Relations between rows persist if their defect at a point 1 % away is below this.
 PERSISTENCE = 1e-9
+#: How far from theta, relative to 1 + its root mean square, and how often, it is asked whether D has a higher rank.
+NEARBY, PROBES = 1e-3, 3
 #: Targets of dependent rows contradict each other if the cost they leave exceeds this share of C (1e-10 of |x - y|).
 CONFLICT = 1e-20
 
@@ -51,6 +53,8 @@ class Regime:
         a constant part missing and the rest of the theory of the over-parametrized regime goes through on S^T x.
     names : tuple of tuple of str
         The groups by name.
+    nearby : int or None
+        Rank of D at points nearby, looked at where the rank is not full and no relations explain it.
 
     Examples
     --------
@@ -70,6 +74,12 @@ class Regime:
     dependence: Dependence | None
     persistent: bool
     names: tuple[tuple[str, ...], ...]
+    nearby: int | None = None
+
+    @property
+    def singular(self) -> bool:
+        """Whether D has a lower rank here than at points nearby: the velocity jumps, and no flow starts here."""
+        return self.nearby is not None and self.nearby > self.rank
 
     @property
     def straight(self) -> bool:
@@ -78,6 +88,8 @@ class Regime:
 
     def __str__(self) -> str:
         text = f"{self.name}: K = {self.n_in}, n = {self.n_out}, rank D = {self.rank}"
+        if self.singular:
+            text += f" ({self.nearby} nearby)"
         for group in self.names[:6]:
             kind = "dependent" if len(group) > 1 else "without effect"
             text += f"\n  {kind}: {', '.join(group[:8])}{' …' if len(group) > 8 else ''}"
@@ -117,13 +129,13 @@ def survey(
         name = RegimeName.DEFICIENT
         if decision.full:
             name = RegimeName.UNDER if k < n else RegimeName.BORDERLINE if k == n else RegimeName.OVER
-        return Regime(name, k, n, decision.rank, decision, None, False, ()), factor
+        nearby = _rank_nearby(source, theta, decision, rank, memory)
+        return Regime(name, k, n, decision.rank, decision, None, False, (), nearby), factor
     dependence = dependent_rows(jacobian, rank, memory=memory)
-    nearby = theta + 1e-2 * (1.0 + float(np.sqrt(theta @ theta / k))) * np.random.default_rng(0).standard_normal(k)
     kept = dependence.basis.shape[1]
     rank.report(dependence.decision, "at the start, among the rows")
     clear = dependence.nullity > 0 and not dependence.decision.ambiguous and kept > 0
-    persistent = clear and dependence.defect(MapJacobian(source, nearby)) < PERSISTENCE
+    persistent = clear and dependence.defect(MapJacobian(source, _displaced(theta, 1e-2, 1)[0])) < PERSISTENCE
     if persistent or factor is None:
         factor = factorize(dependence.compress(jacobian), rank, memory=memory)
         decision = factor.decision
@@ -131,8 +143,36 @@ def survey(
     assert decision is not None
     rank.report(decision, "at the start")
     names = tuple(tuple(output_name(source, i) for i in group) for group in dependence.groups)
-    regime = Regime(RegimeName.DEFICIENT, k, n, decision.rank, decision, dependence, persistent, names)
+    nearby = None if persistent else _rank_nearby(source, theta, decision, rank, memory)
+    regime = Regime(RegimeName.DEFICIENT, k, n, decision.rank, decision, dependence, persistent, names, nearby)
     return regime, factor
+
+
+def _displaced(theta: Array, distance: float, count: int) -> Array:
+    """Return `count` points about theta, at `distance` relative to 1 + its root mean square, shape (count, K)."""
+    size = distance * (1.0 + float(np.sqrt(theta @ theta / theta.size)))
+    return theta + size * np.random.default_rng(0).standard_normal((count, theta.size))
+
+
+def _rank_nearby(source: Map, theta: Array, here: RankDecision, rank: RankPolicy, memory: float) -> int | None:
+    """Return the rank at points nearby, the least of those seen; None where the one here is full or not clear.
+
+    For an analytic map all of them have the largest rank there is; the least is asked for since a piecewise linear
+    one may change rank where theta is not singular.
+    """
+    if here.full or here.ambiguous:
+        return None
+    found = []
+    for point in _displaced(theta, NEARBY, PROBES):
+        jacobian = MapJacobian(source, point)
+        try:
+            decision = factorize(jacobian, rank, scale=here.sigma_max, memory=memory).decision
+        except (RankError, ProblemError):  # D does not fit, or the map ends nearby
+            return None
+        if decision is None or decision.ambiguous:
+            return None
+        found.append(decision.rank)
+    return min(found)
 
 
 def conflicting_groups(regime: Regime, cost: Cost, x: Array) -> tuple[tuple[str, ...], ...]:

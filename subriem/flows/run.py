@@ -12,19 +12,20 @@ import numpy as np
 from subriem.core import store
 from subriem.core.budget import CancelToken, Meter
 from subriem.core.errors import ProblemError, RankError
-from subriem.core.factor import ROUNDOFF, power_iteration
+from subriem.core.factor import ROUNDOFF, SVDFactor, power_iteration
 from subriem.core.gaussnewton import ROUNDOFFS, GaussNewton, gauss_newton
 from subriem.core.jacobian import MapJacobian
 from subriem.core.protocols import Array
 from subriem.core.rank import EPS, RankPolicy
 from subriem.core.status import Status
+from subriem.flows.ending import Ending
 from subriem.flows.field import Clock, ClockField, Line, Point, to_s, to_t
 from subriem.flows.flow import Flow, FlowKind
 from subriem.flows.flowsolution import FlowSolution
 from subriem.flows.loop import FlowLoop
 from subriem.flows.network import Network
 from subriem.flows.record import Record, Row
-from subriem.flows.regime import Regime, conflicting_groups, survey
+from subriem.flows.regime import NEARBY, Regime, conflicting_groups, survey
 from subriem.flows.state import FlowState
 from subriem.flows.stepper import Integrand, Options
 from subriem.flows.units import UnitFinding, null_units
@@ -109,6 +110,8 @@ class Run:
         self.rate = flow.cost.rate
         self.regime: Regime | None = None
         self.sigma: float | None = None
+        #: What is wrong with the start, if anything, and how far from it that may stop a run.
+        self.trouble, self.vicinity = "", 0.0
         backend: Any = state.backend
         x = flow.map.value(state.theta)
         if state.x0 is None:
@@ -199,8 +202,8 @@ class Run:
 
         def excess(_: float, theta: Array) -> float:
             """Return ln (C - floor)/level, nearly linear in s."""
-            left = (self.flow.cost.value(self.flow.map.value(theta)) - self.floor) / level
-            return float(np.log(left)) if left > 0 else -1e3
+            left = self.flow.cost.value(self.flow.map.value(theta)) - self.floor
+            return float(np.log(left / level)) if left > 0 else -1e3
 
         return (Event(excess, name=GOAL, direction=-1, terminal=True),)
 
@@ -248,6 +251,7 @@ class Run:
         loop = FlowLoop(self.field, self.state, self.horizon, options, (*events, *self._goal_events()), record)
         self.begun = (self.state.accepted, self.state.evaluations)
         self._already_there(loop)
+        self._singular_start(loop, options)
         while loop.status is None:
             self._step(loop, meter, token)
             if checkpoint is not None and (loop.status is not None or meter.seconds - saved > CHECKPOINT_SECONDS):
@@ -268,6 +272,19 @@ class Run:
             there = excess <= 0
         if there or (self.clock == "s" and excess <= self.until.cost * self.state.cost0):
             loop.end(Status.SUCCESS, ALREADY)
+
+    def _singular_start(self, loop: FlowLoop, options: Options) -> None:
+        """End the run where it starts if the rank of D is lower there than nearby: no solution leaves such a point."""
+        regime, state = self.regime, self.state
+        if regime is None or not regime.singular or self.flow.damping or state.clock >= self.horizon:
+            return
+        self.vicinity = NEARBY * (1.0 + float(np.linalg.norm(state.theta)))
+        self.trouble = f"the start is singular: rank D = {regime.rank} there, {regime.nearby} nearby"
+        if loop.status is None and options.stop_on_rank_change:
+            factor, rest = loop.point.factor, "; an equilibrium of the flow" if self._rests(loop.point) else ""
+            loop.null_right = factor.null_right() if isinstance(factor, SVDFactor) else None
+            loop.singularity = Ending(Status.RANK_CHANGED, state.clock, 0.0)
+            loop.end(Status.RANK_CHANGED, f"{self.trouble} ({self.clock} = {state.clock:.6g}){rest}")
 
     def _step(self, loop: FlowLoop, meter: Meter, token: CancelToken) -> None:
         """Take one step, after asking budget, cancellation and equilibrium."""
@@ -321,6 +338,8 @@ class Run:
     def _judge(self, loop: FlowLoop) -> None:
         """Let the cost have the last word: a goal that is met is a success, a cost below its floor is none."""
         excess, scale = loop.point.cost - self.floor, self.state.cost0
+        if loop.status is Status.STEP_TOO_SMALL and self.trouble and self.state.integrals["length"] < self.vicinity:
+            loop.end(Status.RANK_CHANGED, f"{self.trouble}; {loop.message}")
         singular = loop.status in (Status.RANK_CHANGED, Status.ESCAPED, Status.RANK_AMBIGUOUS)
         if self.dependence is not None and excess < -BELOW * scale:
             loop.end(Status.RANK_AMBIGUOUS, f"C fell {-excess:.1e} below the floor of the relations between rows")

@@ -182,10 +182,11 @@ class DenseStep:
 
     def _refined(self, seventh: Array, field: RightHandSide) -> Array:
         """Return the coefficients (8, m) with the ends and end tangents of `seventh`, and the field at its points."""
-        slopes, ends = _slopes(), seventh[:3]
+        slopes, made = _slopes(), np.empty((COEFFICIENTS, self._y.size))
+        made[:3] = seventh[:3]
         tangents = [self.h * field(self.t + x * self.h, self._y + _evaluated(seventh, x)) for x in REFINED]
-        inner = np.linalg.solve(slopes[:, 3:], np.array(tangents) - slopes[:, :3] @ ends)
-        return np.vstack([ends, inner])
+        made[3:] = np.linalg.solve(slopes[:, 3:], np.array(tangents) - slopes[:, :3] @ made[:3])
+        return made
 
     def bend(self, shift: Array) -> None:
         """Move the end of the step by `shift`, as a closing iteration does; the ramp carries it."""
