@@ -18,6 +18,8 @@ from subriem.core.validate import real_array
 
 #: Entries of the left-null projector of the normalised rows above this belong to a group of dependent rows.
 PROJECTOR_TOLERANCE = 1e-6
+#: Distance of the projections of two unit rows on a random direction below which they may be parallel.
+NEIGHBOURS = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +136,56 @@ def dependent_rows(
     kernel = left[:, decision.rank :]
     groups = _blocks(kernel @ kernel.T)
     return _from_kernel(kernel, safe, groups, decision)
+
+
+def parallel_rows(rows: ArrayLike, rank: RankPolicy = DEFAULT_RANK) -> Dependence:
+    """Find the groups of parallel (or zero) rows of any matrix.
+
+    Parameters
+    ----------
+    rows : (n, m) array_like
+        For relations that persist along a path, the Jacobians at several points side by side: left null vectors of
+        one with K < n always exist and say nothing, but rows parallel at all points with one factor do.
+    rank : RankPolicy
+        Decides for each candidate group, scaled to unit length, whether it has rank 1 (or 0).
+
+    Returns
+    -------
+    Dependence
+        Its `decision` is that on all candidate groups together.
+
+    Raises
+    ------
+    ProblemError
+        If the matrix is not finite and real.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> parallel_rows(np.array([[1.0, 2.0], [5.0, 0.0], [-2.0, -4.0], [0.0, 0.0]])).groups
+    ((0, 2), (3,))
+    """
+    entries = real_array(rows, "rows", ndim=2)
+    n, m = entries.shape
+    norms = np.linalg.norm(entries, axis=1)
+    safe = _safe(norms)
+    unit = entries / safe[:, None]
+    # parallel rows have equal projections, up to sign: candidates are neighbours among the sorted ones
+    seen = np.abs(unit @ np.random.default_rng(0).standard_normal(m))
+    order = np.argsort(seen)
+    columns, values = [], [np.zeros(0)]
+    for members in np.split(order, np.flatnonzero(np.diff(seen[order]) > NEIGHBOURS) + 1):
+        left, sigma, _ = np.linalg.svd(unit[members])
+        decision = rank.decide(np.concatenate([sigma, np.zeros(members.size - sigma.size)]), scale=1.0)
+        if decision.rank > 1 or decision.rank == members.size or decision.ambiguous:
+            continue
+        kernel = np.zeros((n, members.size - decision.rank))
+        kernel[members] = left[:, decision.rank :]
+        columns.append(kernel)
+        values.append(decision.sigma)
+    kernel = np.hstack([np.zeros((n, 0)), *columns])
+    decision = rank.decide(np.concatenate(values), scale=1.0)
+    return _from_kernel(kernel, safe, _blocks(kernel @ kernel.T), decision)
 
 
 def _safe(norms: Array) -> Array:

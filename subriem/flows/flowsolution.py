@@ -54,7 +54,10 @@ class FlowSolution(Solution):
     line : Line or None
         The straight output line, where the theory promises one.
     cost_floor : float
-        Cost that contradicting targets of dependent rows leave; 0 without any.
+        Cost that contradicting targets of dependent rows leave; 0 without any, and for K < n, where it is not known.
+    cost_bound : float
+        A lower bound of the cost on every path from the start, from the contradicting targets of dependent rows. It is
+        `cost_floor` for K >= n; for K < n it counts parallel rows alone, and the least cost may be larger.
     conflicts : tuple of tuple of str
         Those rows, by name.
     theta_error : float
@@ -90,6 +93,7 @@ class FlowSolution(Solution):
     singularity: Ending | None
     state: FlowState
     units: tuple[UnitFinding, ...] = ()
+    cost_bound: float = 0.0
 
     @property
     def grid(self) -> Array:
@@ -175,17 +179,21 @@ class FlowSolution(Solution):
         if np.isfinite(self["sigma_min"]).any():
             ratio = float(np.nanmin(self["sigma_min"]) / np.nanmax(self["sigma_max"]))
             found.append(Check("sigma_min/sigma_max", ratio, None, "smallest kept singular value met on the path"))
-        if self.regime is not None and self.regime.dependence is not None:
+        relations = (self.regime.dependence or self.regime.parallel) if self.regime is not None else None
+        if relations is not None:
             found.append(
                 Check(
                     "dependent rows",
-                    float(self.regime.dependence.nullity),
+                    float(relations.nullity),
                     None,
                     "relations between outputs (named above)",
                 )
             )
-        if self.conflicts:
+        if self.conflicts and self.cost_floor > 0:
             found.append(Check("cost floor", self.cost_floor, None, "left by contradicting targets, cannot be removed"))
+        elif self.conflicts:
+            meaning = "lower bound of the cost, left by contradicting targets of parallel rows; K < n may leave more"
+            found.append(Check("cost bound", self.cost_bound, None, meaning))
         return tuple(found)
 
     def to_dict(self) -> dict[str, Any]:
@@ -197,6 +205,7 @@ class FlowSolution(Solution):
             "rate": self.rate,
             "cost0": self.cost0,
             "cost_floor": self.cost_floor,
+            "cost_bound": self.cost_bound,
             "conflicts": [list(group) for group in self.conflicts],
             "theta_error": self.theta_error,
             "regime": str(self.regime) if self.regime is not None else None,

@@ -31,7 +31,7 @@ Parts = tuple[dict[str, Any], dict[str, Array]]
 #: Fields of a state that are no plain numbers or texts.
 _STATE_RICH = ("theta", "x0", "integrals", "marks")
 _STATE_PLAIN = tuple(field.name for field in fields(FlowState) if field.name not in _STATE_RICH)
-_SOLUTION_NUMBERS = ("message", "clock", "rate", "cost_floor", "goal", "theta_error", "reference_error")
+_SOLUTION_NUMBERS = ("message", "clock", "rate", "cost_floor", "goal", "theta_error", "reference_error", "cost_bound")
 
 
 # -- the state of a run ----------------------------------------------------------------------------------------
@@ -139,7 +139,8 @@ def solution_from(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Flo
         line=line,
         singularity=singularity,
         regime=_regime_from(header["regime"], arrays) if "regime" in header else None,
-        **{name: header[name] for name in _SOLUTION_NUMBERS},
+        # a file written before a field existed leaves it at its default
+        **{name: header[name] for name in _SOLUTION_NUMBERS if name in header},
     )
 
 
@@ -291,37 +292,50 @@ def _regime_into(regime: Regime, arrays: dict[str, Array]) -> dict[str, Any]:
         "rank": regime.rank,
         "persistent": regime.persistent,
         "nearby": regime.nearby,
+        "parallel": _dependence_into(regime.parallel, "parallel", arrays),
         "names": [list(group) for group in regime.names],
         "decision": _decision_into(regime.decision, "regime", arrays),
     }
     if regime.dependence is not None:
-        found, basis = regime.dependence, regime.dependence.basis
-        header["groups"] = [list(group) for group in found.groups]
-        header["dependence"] = _decision_into(found.decision, "dependence", arrays)
-        header["basis_shape"] = list(basis.shape)
-        arrays["dependence/null"] = found.null
-        if found.norms is not None:
-            arrays["dependence/norms"] = found.norms
-        parts = {"data": basis.data, "indices": basis.indices, "indptr": basis.indptr}
-        arrays |= _prefixed("dependence/basis", parts)
+        header |= _dependence_into(regime.dependence, "dependence", arrays)
     return header
 
 
+def _dependence_into(found: Dependence | None, prefix: str, arrays: dict[str, Array]) -> dict[str, Any]:
+    if found is None:
+        return {}
+    header = {
+        "groups": [list(group) for group in found.groups],
+        "dependence": _decision_into(found.decision, prefix, arrays),
+        "basis_shape": list(found.basis.shape),
+    }
+    arrays[f"{prefix}/null"] = found.null
+    if found.norms is not None:
+        arrays[f"{prefix}/norms"] = found.norms
+    parts = {"data": found.basis.data, "indices": found.basis.indices, "indptr": found.basis.indptr}
+    arrays |= _prefixed(f"{prefix}/basis", parts)
+    return header
+
+
+def _dependence_from(header: Mapping[str, Any], prefix: str, arrays: Mapping[str, Array]) -> Dependence | None:
+    if "dependence" not in header:
+        return None
+    parts = _under(f"{prefix}/basis", arrays)
+    basis = csr_array((parts["data"], parts["indices"], parts["indptr"]), shape=tuple(header["basis_shape"]))
+    groups = tuple(tuple(group) for group in header["groups"])
+    decision = RankDecision(**header["dependence"], sigma=arrays[f"{prefix}/sigma"])
+    return Dependence(groups, arrays[f"{prefix}/null"], basis, decision, arrays.get(f"{prefix}/norms"))
+
+
 def _regime_from(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Regime:
-    dependence = None
-    if "dependence" in header:
-        parts = _under("dependence/basis", arrays)
-        basis = csr_array((parts["data"], parts["indices"], parts["indptr"]), shape=tuple(header["basis_shape"]))
-        groups = tuple(tuple(group) for group in header["groups"])
-        decision = RankDecision(**header["dependence"], sigma=arrays["dependence/sigma"])
-        dependence = Dependence(groups, arrays["dependence/null"], basis, decision, arrays.get("dependence/norms"))
     return Regime(
         name=RegimeName[header["name"]],
         n_in=header["n_in"],
         n_out=header["n_out"],
         rank=header["rank"],
         decision=RankDecision(**header["decision"], sigma=arrays["regime/sigma"]),
-        dependence=dependence,
+        dependence=_dependence_from(header, "dependence", arrays),
+        parallel=_dependence_from(header.get("parallel", {}), "parallel", arrays),
         persistent=header["persistent"],
         nearby=header.get("nearby"),
         names=tuple(tuple(group) for group in header["names"]),

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from subriem.core.dependence import Dependence, dependent_rows
+from subriem.core.dependence import Dependence, dependent_rows, parallel_rows
 from subriem.core.errors import ProblemError, RankError
 from subriem.core.factor import Factorization
 from subriem.core.jacobian import MapJacobian
@@ -53,6 +53,9 @@ class Regime:
         a constant part missing and the rest of the theory of the over-parametrized regime goes through on S^T x.
     names : tuple of tuple of str
         The groups by name.
+    parallel : Dependence or None
+        For K < n, the groups of rows that are parallel at theta and at points nearby, with one factor, as for a sample
+        that stands twice; None without any. There is always a left null vector, so other relations are not looked for.
     nearby : int or None
         Rank of D at points nearby, looked at where the rank is not full and no relations explain it.
 
@@ -75,6 +78,12 @@ class Regime:
     persistent: bool
     names: tuple[tuple[str, ...], ...]
     nearby: int | None = None
+    parallel: Dependence | None = None
+
+    @property
+    def lasting(self) -> Dependence | None:
+        """The relations between rows that hold at nearby points too."""
+        return self.dependence if self.persistent else self.parallel
 
     @property
     def singular(self) -> bool:
@@ -130,7 +139,9 @@ def survey(
         if decision.full:
             name = RegimeName.UNDER if k < n else RegimeName.BORDERLINE if k == n else RegimeName.OVER
         nearby = _rank_nearby(source, theta, decision, rank, memory)
-        return Regime(name, k, n, decision.rank, decision, None, False, (), nearby), factor
+        parallel = _parallel(source, theta, rank, memory) if k < n else None
+        names = _named(source, parallel)
+        return Regime(name, k, n, decision.rank, decision, None, False, names, nearby, parallel), factor
     dependence = dependent_rows(jacobian, rank, memory=memory)
     kept = dependence.basis.shape[1]
     rank.report(dependence.decision, "at the start, among the rows")
@@ -142,10 +153,27 @@ def survey(
         persistent = persistent and decision is not None and decision.full
     assert decision is not None
     rank.report(decision, "at the start")
-    names = tuple(tuple(output_name(source, i) for i in group) for group in dependence.groups)
+    names = _named(source, dependence)
     nearby = None if persistent else _rank_nearby(source, theta, decision, rank, memory)
     regime = Regime(RegimeName.DEFICIENT, k, n, decision.rank, decision, dependence, persistent, names, nearby)
     return regime, factor
+
+
+def _named(source: Map, dependence: Dependence | None) -> tuple[tuple[str, ...], ...]:
+    groups = dependence.groups if dependence is not None else ()
+    return tuple(tuple(output_name(source, i) for i in group) for group in groups)
+
+
+def _parallel(source: Map, theta: Array, rank: RankPolicy, memory: float) -> Dependence | None:
+    """Return the rows of D that are parallel at theta and 1 % away, with one factor; None without any."""
+    points = [theta, *_displaced(theta, 1e-2, PROBES)]
+    if 8.0 * len(points) * source.n_out * source.n_in > memory:
+        return None
+    try:
+        found = parallel_rows(np.hstack([MapJacobian(source, point).dense() for point in points]), rank)
+    except ProblemError:  # the map ends nearby
+        return None
+    return found if found.nullity else None
 
 
 def _displaced(theta: Array, distance: float, count: int) -> Array:
@@ -180,12 +208,12 @@ def conflicting_groups(regime: Regime, cost: Cost, x: Array) -> tuple[tuple[str,
 
     The relation U^T dx = 0 fixes U^T x, and the targets ask for U^T y: their difference can never be removed.
     """
-    if regime.dependence is None or not regime.persistent:
+    lasting = regime.lasting
+    if lasting is None:
         return ()
-    null = regime.dependence.null
     found = []
-    for group, names in zip(regime.dependence.groups, regime.names, strict=True):
-        columns = null[:, np.abs(null[list(group)]).max(axis=0) > 0]
+    for group, names in zip(lasting.groups, regime.names, strict=True):
+        columns = lasting.null[:, np.abs(lasting.null[list(group)]).max(axis=0) > 0]
         if cost.floor(x, columns) > CONFLICT * cost.value(x):
             found.append(names)
     return tuple(found)

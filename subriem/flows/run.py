@@ -26,6 +26,7 @@ from subriem.flows.loop import FlowLoop
 from subriem.flows.network import Network
 from subriem.flows.record import Record, Row
 from subriem.flows.regime import NEARBY, Regime, conflicting_groups, survey
+from subriem.flows.resume import take_over
 from subriem.flows.state import FlowState
 from subriem.flows.stepper import Integrand, Options
 from subriem.flows.units import UnitFinding, null_units
@@ -123,9 +124,11 @@ class Run:
         self.dependence = self.regime.dependence if self.regime is not None and persistent else None
         self.line = self._line(state.x0)
         self.clock: Clock = self._choose(clock if clock != "auto" or not state.clock_name else state.clock_name)
-        self._take_over(state)
+        take_over(state, flow, self.clock)
         null = self.dependence.null if self.dependence is not None else np.zeros((x.size, 0))
         self.floor = flow.cost.floor(x, null)
+        lasting = self.regime.lasting if self.regime is not None else None
+        self.bound = flow.cost.floor(x, lasting.null) if lasting is not None else self.floor
         self.conflicts = conflicting_groups(self.regime, flow.cost, x) if self.regime is not None else ()
         self.horizon = self._horizon()
         self.field = ClockField(flow, self.clock, rank, self.dependence, self.line, memory, backend)
@@ -206,31 +209,6 @@ class Run:
             return float(np.log(left / level)) if left > 0 else -1e3
 
         return (Event(excess, name=GOAL, direction=-1, terminal=True),)
-
-    def _take_over(self, state: FlowState) -> None:
-        """Bring the state of an earlier run to the clock of this one."""
-        kind = self.flow.kind.value
-        if state.kind and state.kind != kind:
-            raise ProblemError(
-                "the state belongs to another flow",
-                f"{state.kind} flow",
-                f"{kind} flow",
-                "start from sol.theta instead",
-            )
-        if state.clock_name and state.clock_name != self.clock:
-            if self.rate is None or (self.clock == "s" and state.clock >= 1.0):
-                raise ProblemError(
-                    "the state cannot be taken to the other clock",
-                    f"{state.clock_name} = {state.clock:.6g}",
-                    f"a point at finite {self.clock}",
-                    f"clock={state.clock_name!r}",
-                )
-            convert = to_t if self.clock == "t" else to_s
-            state.clock = float(convert(state.clock, self.rate))
-            # what was counted in units of the clock begins anew
-            state.step, state.last_step, state.marks, state.stiff = 0.0, 0.0, [], False
-            state.integrals.pop("alignment", None)
-        state.clock_name, state.kind = self.clock, kind
 
     # -- the run -----------------------------------------------------------------------------------------------
 
@@ -401,7 +379,7 @@ class Run:
             status=status, message=message, stats=self._stats(loop, options, meter, closing), clock=self.clock, s=s,
             rate=rate, regime=self.regime, line=self.line, cost_floor=self.floor, conflicts=self.conflicts,
             goal=self.until.cost, theta_error=self.state.theta_error, reference_error=np.nan,
-            singularity=loop.singularity, state=self.state, units=self._units(loop),
+            singularity=loop.singularity, state=self.state, units=self._units(loop), cost_bound=self.bound,
         )  # fmt: skip
 
     def _units(self, loop: FlowLoop) -> tuple[UnitFinding, ...]:
