@@ -69,7 +69,7 @@ class FlowSolution(Solution):
     units : tuple of UnitFinding
         The units of a network that carry the null vector at a singular end, for K < n.
     state : FlowState
-        Where the run can be resumed: ``sr.follow(flow, sol, until=…)``.
+        Where the run can be resumed: ``sr.follow(flow, sol, until=…)`` returns both pieces joined.
 
     Examples
     --------

@@ -21,6 +21,7 @@ from subriem.core.validate import real_array, vector
 from subriem.flows.field import to_s, to_t
 from subriem.flows.flow import Flow
 from subriem.flows.flowsolution import FlowSolution
+from subriem.flows.resume import joined
 from subriem.flows.run import Run, Until
 from subriem.flows.state import FlowState
 from subriem.flows.stepper import Integrand, Options
@@ -63,7 +64,10 @@ def follow(
     ----------
     flow : Flow
     theta0 : (K,) array_like, FlowSolution or FlowState
-        Start, or a partial run to resume (its own goal and tolerances are not remembered).
+        Start, or a partial run to resume (its own goal and tolerances are not remembered). Resuming a solution returns
+        the whole path, rows, dense output and events of both pieces; resuming a bare state, as a checkpoint is, returns
+        the new piece alone, and so does going on in the other clock. Counts, quadratures and errors are those of the
+        whole run in any case.
     until : Until
         Goal.
     clock : {"auto", "t", "s"}
@@ -110,7 +114,8 @@ def follow(
     Raises
     ------
     ProblemError
-        If an argument does not fit, or the map's Jacobian is wrong.
+        If an argument does not fit, the map's Jacobian is wrong, or a run to resume had another map, cost or kind of
+        flow.
     SolveError
         On a failed end, with the partial result in `.solution`.
 
@@ -147,6 +152,8 @@ def follow(
         solution = runner.run(options, as_events(events), Meter(meter_budget, tell), token, checkpoint)
     if verify and solution.status in (Status.SUCCESS, Status.EVENT):
         solution = _verified(flow, theta0, solution, rank, memory, options)
+    if isinstance(theta0, FlowSolution):
+        solution = joined(theta0, solution)
     if times is not None:
         solution = _resampled(flow, solution, times)
     if throw and solution.status.failed:

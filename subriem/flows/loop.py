@@ -329,6 +329,7 @@ class FlowLoop:
             "rank": self._rank_of(point),
             **state.integrals,
         }
+        state.x = point.x
         self.record.add(Row(state.clock, point.theta, point.velocity, point.x, numbers), step)
         state.marks = [
             *state.marks[1 - MEMORY :],

@@ -18,6 +18,7 @@ from subriem.flows.field import Line
 from subriem.flows.flowsolution import FlowSolution
 from subriem.flows.regime import Regime, RegimeName
 from subriem.flows.state import FlowState
+from subriem.flows.units import UnitClass, UnitFinding
 from subriem.integration.dop853 import COEFFICIENTS, DenseStep, HermiteStep
 from subriem.integration.events import Occurrence
 from subriem.integration.solution import DenseOutput, Segment
@@ -29,7 +30,8 @@ DENSE_LIMIT = 256 * 2**20
 Parts = tuple[dict[str, Any], dict[str, Array]]
 
 #: Fields of a state that are no plain numbers or texts.
-_STATE_RICH = ("theta", "x0", "integrals", "marks")
+_STATE_ARRAYS = ("x0", "gradient0", "x")
+_STATE_RICH = ("theta", *_STATE_ARRAYS, "integrals", "marks")
 _STATE_PLAIN = tuple(field.name for field in fields(FlowState) if field.name not in _STATE_RICH)
 _SOLUTION_NUMBERS = ("message", "clock", "rate", "cost_floor", "goal", "theta_error", "reference_error", "cost_bound")
 
@@ -43,8 +45,7 @@ def state_parts(state: FlowState) -> Parts:
     header["integrals"] = dict(state.integrals)
     header["marks"] = [list(astuple(mark)) for mark in state.marks]
     arrays = {"theta": state.theta}
-    if state.x0 is not None:
-        arrays["x0"] = state.x0
+    arrays |= {name: getattr(state, name) for name in _STATE_ARRAYS if getattr(state, name) is not None}
     return header, arrays
 
 
@@ -54,7 +55,7 @@ def state_from(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> FlowSt
     plain = {name: header[name] for name in _STATE_PLAIN if name in header}
     return FlowState(
         theta=arrays["theta"],
-        x0=arrays.get("x0"),
+        **{name: arrays.get(name) for name in _STATE_ARRAYS},
         integrals=dict(header["integrals"]),
         marks=[Mark(*numbers) for numbers in header["marks"]],
         **plain,
@@ -89,6 +90,7 @@ def solution_parts(solution: FlowSolution, limit: float = DENSE_LIMIT) -> Parts:
         "channels": list(solution.channels),
         "same_as_y": same,
         "conflicts": [list(group) for group in solution.conflicts],
+        "units": [astuple(finding) for finding in solution.units],
         "events": [[event.name, event.clock, event.terminal] for event in solution.events],
     }
     for i, event in enumerate(solution.events):
@@ -136,6 +138,9 @@ def solution_from(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Flo
         stats=dict(header["stats"]),
         conflicts=tuple(tuple(group) for group in header["conflicts"]),
         state=state_from(header["state"], _under("state", arrays)),
+        units=tuple(
+            UnitFinding(UnitClass(kind), tuple(names), *rest) for kind, names, *rest in header.get("units", ())
+        ),
         line=line,
         singularity=singularity,
         regime=_regime_from(header["regime"], arrays) if "regime" in header else None,

@@ -26,7 +26,7 @@ from subriem.flows.loop import FlowLoop
 from subriem.flows.network import Network
 from subriem.flows.record import Record, Row
 from subriem.flows.regime import NEARBY, Regime, conflicting_groups, survey
-from subriem.flows.resume import take_over
+from subriem.flows.resume import refuse_another, take_over
 from subriem.flows.state import FlowState
 from subriem.flows.stepper import Integrand, Options
 from subriem.flows.units import UnitFinding, null_units
@@ -116,7 +116,9 @@ class Run:
         backend: Any = state.backend
         x = flow.map.value(state.theta)
         if state.x0 is None:
-            state.x0, state.cost0 = x, flow.cost.value(x)
+            state.x0, state.cost0, state.gradient0 = x, flow.cost.value(x), flow.cost.gradient(x)
+        else:
+            refuse_another(state, flow, x)
         if flow.kind is FlowKind.ADAPTED:
             self.regime, factor = survey(flow.map, state.theta, rank, memory=memory)
             backend = factor.backend if factor.backend in ("gram-cholesky", "qr") else "auto"
@@ -347,7 +349,7 @@ class Run:
         drift = closed.residuals[-1] / chord if chord > 0 else 0.0
         numbers = {**last.numbers, "cost": cost, "drift": drift}
         loop.record.replace_last(Row(1.0, closed.theta, last.velocity, closed.x, numbers))
-        self.state.theta = closed.theta
+        self.state.theta, self.state.x = closed.theta, closed.x
         goal = self.until.cost
         if goal is not None and cost - self.floor > goal * self.state.cost0:
             loop.end(

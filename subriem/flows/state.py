@@ -41,6 +41,10 @@ class FlowState:
         "s" or "t", and the kind of flow; empty before the first run.
     x0 : (n,) ndarray or None
         Output at the start of the run, where its straight line begins.
+    gradient0 : (n,) ndarray or None
+        grad_x C there; with `cost0` it tells whether a resumed run has the same cost.
+    x : (n,) ndarray or None
+        Output at theta; it tells whether a resumed run has the same map.
     rank : int
         Decided rank at the start; -1 where none was taken.
     backend : str
@@ -68,6 +72,8 @@ class FlowState:
     clock_name: str = ""
     kind: str = ""
     x0: Array | None = None
+    gradient0: Array | None = None
+    x: Array | None = None
     rank: int = -1
     backend: Backend = "auto"
     accepted: int = 0

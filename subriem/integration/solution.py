@@ -34,6 +34,11 @@ class DenseOutput:
         self._t, self._y = t, y
         self._starts = np.array([segment.t for segment in self.segments])
 
+    def then(self, following: DenseOutput) -> DenseOutput:
+        """Return the path of this one and of another that begins where it ends."""
+        t, y = np.concatenate([self._t, following._t[1:]]), np.concatenate([self._y, following._y[1:]])
+        return DenseOutput(self.segments + following.segments, t, y)
+
     def __call__(self, t: Any) -> Array:
         """Return the point at t, shape (m,), or (len(t), m) for a vector of times.
 
