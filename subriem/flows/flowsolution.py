@@ -17,6 +17,9 @@ from subriem.flows.state import FlowState
 from subriem.flows.units import UnitFinding
 from subriem.integration.solution import Solution
 
+#: Quadratures that every run makes.
+BUILT_IN = ("length", "output_length", "alignment")
+
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class FlowSolution(Solution):
@@ -128,6 +131,15 @@ class FlowSolution(Solution):
         return self.state.integrals.get("length", 0.0)
 
     @property
+    def quadrature_errors(self) -> dict[str, float]:
+        """Accumulated error estimates of the quadratures at the end, by name, each in the units of its integral.
+
+        They are those of the rules, at the points that the steps visit: a peak between all of them is not seen, and
+        what the error of theta does to an integrand is not counted.
+        """
+        return dict(self.state.quadrature_errors)
+
+    @property
     def path_bound(self) -> float:
         """|x0 - end|/lambda, lambda the least sigma_min met (docs: mathematics, §1).
 
@@ -174,6 +186,10 @@ class FlowSolution(Solution):
             found.append(
                 Check("reference error", reference, None, "distance from a tighter unprojected run, per path length")
             )
+        for name, error in self.quadrature_errors.items():
+            if name not in BUILT_IN:
+                meaning = f"accumulated error estimate of the integral {self.state.integrals[name]:.6g}, in its units"
+                found.append(Check(f"error of {name}", error, None, meaning))
         if "stationarity" in self.stats:
             found.append(Check("|D^T (x-y)|", self.stats["stationarity"], None, "zero at an equilibrium"))
         if np.isfinite(self["sigma_min"]).any():
@@ -208,5 +224,6 @@ class FlowSolution(Solution):
             "cost_bound": self.cost_bound,
             "conflicts": [list(group) for group in self.conflicts],
             "theta_error": self.theta_error,
+            "quadrature_errors": self.quadrature_errors,
             "regime": str(self.regime) if self.regime is not None else None,
         }

@@ -85,7 +85,8 @@ def follow(
     events : Event or sequence of Event
         Functions of (clock, theta).
     quadratures : mapping of str to callable, optional
-        Integrands of an evaluated `Point`; their integrals over the clock become channels.
+        Integrands of an evaluated `Point`; their integrals over the clock become channels. They do not steer the
+        steps: `sol.quadrature_errors` and the table say how far off they may be, and a smaller rtol brings them down.
     project : bool
         One least-norm projection onto the exact output line after each step, where there is a line.
     rank : RankPolicy

@@ -199,8 +199,9 @@ class FlowLoop:
             made = shorter
             point, drift = self._project(made.raw)
             dense = made.interpolant(point.theta - made.raw.theta if point is not made.raw else None)
-        for name, amount in zip(self.options.integrands, made.amounts, strict=True):
+        for name, amount, error in zip(self.options.integrands, made.amounts, made.amount_errors, strict=True):
             state.integrals[name] += float(amount)
+            state.quadrature_errors[name] = state.quadrature_errors.get(name, 0.0) + float(error)
         state.clock, state.theta = made.end, point.theta
         state.theta_error += made.error
         state.accepted += 1

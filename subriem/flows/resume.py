@@ -134,5 +134,6 @@ def take_over(state: FlowState, flow: Flow, clock: Clock) -> None:
         state.clock = float(convert(state.clock, rate))
         # what was counted in units of the clock begins anew
         state.step, state.last_step, state.marks, state.stiff = 0.0, 0.0, [], False
-        state.integrals.pop("alignment", None)
+        for sums in (state.integrals, state.quadrature_errors):
+            sums.pop("alignment", None)
     state.clock_name, state.kind = clock, kind

@@ -31,6 +31,8 @@ class FlowState:
         Accepted steps since the stiffness was last looked at.
     integrals : dict of float
         Quadratures so far.
+    quadrature_errors : dict of float
+        Their accumulated embedded error estimates.
     theta_error : float
         Accumulated embedded error estimates, in parameter units.
     sigma_scale : float
@@ -65,6 +67,7 @@ class FlowState:
     stiff: bool = False
     probe: int = 0
     integrals: dict[str, float] = field(default_factory=dict)
+    quadrature_errors: dict[str, float] = field(default_factory=dict)
     theta_error: float = 0.0
     sigma_scale: float = 0.0
     cost0: float = np.nan

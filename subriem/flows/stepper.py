@@ -19,7 +19,7 @@ from subriem.core.rank import EPS
 from subriem.flows.field import ClockField, Point
 from subriem.flows.flow import FlowKind
 from subriem.integration import dop853, rodas
-from subriem.integration.dop853 import DenseStep, HermiteStep, quadrature, quadrature_error
+from subriem.integration.dop853 import DenseStep, HermiteStep, quadrature, quadrature_error, quadrature_uncertainty
 
 #: A quadrature: the integrand at an evaluated point.
 Integrand = Callable[[Point], float]
@@ -28,6 +28,8 @@ IMPLICIT_SIZE = 200
 #: Nodes and weights of Lobatto's rule of order 6 on [0, 1], for quadratures over an implicit step.
 _NODES = (0.5 - np.sqrt(5) / 10, 0.5 + np.sqrt(5) / 10)
 _WEIGHTS = np.array([1.0, 5.0, 5.0, 1.0]) / 12
+#: Value at 1 of the parabola through the nodes 0 and `_NODES`.
+_EXTRAPOLATION = np.linalg.solve(np.vander([0.0, *_NODES], increasing=True).T, np.ones(3))
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Step:
         Error over tolerance, <= 1.
     amounts : (q,) ndarray
         Quadratures over the step.
+    amount_errors : (q,) ndarray
+        What they may be off by.
     interpolant : callable
         Ramp (projected minus raw end, or None) -> dense output of the step.
     """
@@ -79,6 +83,7 @@ class Step:
     error: float
     size: float
     amounts: Array
+    amount_errors: Array
     interpolant: Callable[[Array | None], DenseStep | HermiteStep]
 
 
@@ -122,8 +127,9 @@ class ExplicitStepper:
             return np.inf
         error = float(np.linalg.norm(trial.error))
         size = error / tolerance
+        known = np.array(rates)
         if size <= 1.0:
-            size = max(size, self._identity_error(h, np.array(rates)))
+            size = max(size, self._identity_error(h, known))
         if not size <= 1.0:
             return size
         raw = self.field.at(end, trial.y, certify=certify)
@@ -133,7 +139,8 @@ class ExplicitStepper:
         def interpolant(ramp: Array | None) -> DenseStep:
             return DenseStep(self._velocity, point.clock, point.theta, h, trial, raw.velocity, ramp)
 
-        return Step(h, end, raw, error, size, quadrature(h, np.array(rates)), interpolant)
+        amounts, amount_errors = quadrature(h, known), quadrature_uncertainty(h, known)
+        return Step(h, end, raw, error, size, amounts, amount_errors, interpolant)
 
     def _velocity(self, clock: float, theta: Array) -> Array:
         return self.field.at(clock, theta).velocity
@@ -199,7 +206,9 @@ class ImplicitStepper:
         size = max(size, self._identity_error(point, raw, amounts))
         if not size <= 1.0:
             return size
-        return Step(h, end, raw, error, size, amounts, lambda _: hermite)
+        # the last node against the parabola through the other three: of order 3, so rather too large than too small
+        amount_errors = h * _WEIGHTS[3] * np.abs(rates[3] - _EXTRAPOLATION @ rates[:3])
+        return Step(h, end, raw, error, size, amounts, amount_errors, lambda _: hermite)
 
     def _identity_error(self, point: Point, raw: Point, amounts: Array) -> float:
         """Return the defect of ln C = ln C0 - 2 rate ∫ cos^2 phi ds over the step, over its tolerance.
