@@ -13,7 +13,14 @@ from subriem.core.errors import ProblemError
 from subriem.core.protocols import Array
 from subriem.core.validate import real_array
 from subriem.reduction.dae import DAE, build
-from subriem.reduction.declare import Names, declare_parameters, declare_variables, equation_column
+from subriem.reduction.declare import (
+    MISUSE,
+    Names,
+    declare_parameters,
+    declare_variables,
+    equation_column,
+    first_line,
+)
 from subriem.reduction.jets import Jets
 
 _KEYS = frozenset({"t", "x", "z", "p", "ode", "alg", "quad"})
@@ -37,6 +44,14 @@ def from_casadi(system: Mapping[str, Any], name: str) -> DAE:
             )
     x, z, p, ode, alg = (ca.vec(parts[key]) for key in ("x", "z", "p", "ode", "alg"))
     t = system.get("t", ca.SX.sym("t"))
+    symbols = [t, x, z, p]
+    if not all(isinstance(s, ca.SX) and s.is_valid_input() for s in symbols) or _repeated(ca.vertcat(*symbols)):
+        raise ProblemError(
+            "t, x, z, p are not distinct symbols",
+            ", ".join(map(str, symbols)),
+            "ca.SX.sym each",
+            "substitute symbols for expressions",
+        )
     for left, right, names in ((x, ode, "x and ode"), (z, alg, "z and alg")):
         if left.numel() != right.numel():
             raise ProblemError(
@@ -57,6 +72,10 @@ def from_casadi(system: Mapping[str, Any], name: str) -> DAE:
         return rows + [(f"alg[{i}]", row) for i, row in enumerate(ca.vertsplit(alg_)) if alg_.numel()]
 
     return build(name, sizes, values, None, define)
+
+
+def _repeated(symbols: ca.SX) -> bool:
+    return len({s.element_hash() for s in ca.vertsplit(symbols)}) < symbols.numel()
 
 
 def _distinct(names: list[str]) -> list[str]:
@@ -105,9 +124,26 @@ def from_mass_matrix(M: Any, f: Callable[..., Any], variables: Any, parameters: 
 
 
 def _mass(M: Any, matrix: Array | None, t: ca.SX, y: ca.SX, p: Names) -> ca.SX:
-    return ca.SX(_call(M, t, y, p)) if matrix is None else ca.SX(ca.sparsify(ca.DM(np.asarray(matrix))))
+    if matrix is not None:
+        return ca.SX(ca.sparsify(ca.DM(np.asarray(matrix))))
+    rows: Any = _call(M, t, y, p)
+    try:
+        return ca.vertcat(*(ca.horzcat(*row) for row in rows)) if isinstance(rows, list | tuple) else ca.SX(rows)
+    except MISUSE as error:
+        raise ProblemError(
+            "from_mass_matrix: M is no matrix", type(rows).__name__, "an SX matrix or a list of rows", "ca.blockcat"
+        ) from error
 
 
 def _call(function: Callable[..., Any], t: ca.SX, y: ca.SX, p: Names) -> Any:
     """Call a function of (t, y) or (t, y, p)."""
-    return function(t, y, p) if len(inspect.signature(function).parameters) >= 3 else function(t, y)
+    arguments = (t, y, p) if len(inspect.signature(function).parameters) >= 3 else (t, y)
+    try:
+        return function(*arguments)
+    except MISUSE as error:
+        raise ProblemError(
+            "from_mass_matrix: f or M failed",
+            first_line(error),
+            "functions (t, y) or (t, y, p) of SX expressions",
+            "ca.if_else in place of if; casadi's functions (ca.sin) in place of math's and NumPy's",
+        ) from error

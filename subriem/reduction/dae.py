@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import casadi as ca
 import numpy as np
@@ -13,16 +13,22 @@ from subriem.core.casadi_map import BufferedFunction
 from subriem.core.errors import ProblemError
 from subriem.core.protocols import Array
 from subriem.reduction.declare import (
+    MISUSE,
     Input,
     Names,
     declare_equations,
     declare_input,
     declare_parameters,
     declare_variables,
+    finite_constants,
+    first_line,
     parameter_value,
     scalar_names,
 )
 from subriem.reduction.jets import Jets
+
+if TYPE_CHECKING:
+    from subriem.reduction.numeric import NumericDAE
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -193,6 +199,38 @@ class DAE:
 
         return from_mass_matrix(M, f, variables, parameters, name)
 
+    @staticmethod
+    def from_callable(
+        F: Callable[[float, Array, Array], Any],
+        n: int,
+        jac: Callable[[float, Array, Array], Any] | None = None,
+        *,
+        variables: Any = None,
+        name: str = "dae",
+    ) -> NumericDAE:
+        """Make the numeric DAE F(t, y, y') = 0 of a NumPy function, square, without symbolic analysis.
+
+        Parameters
+        ----------
+        F : callable
+            (t, y, y') -> (n,).
+        n : int
+            Number of variables and of equations.
+        jac : callable, optional
+            (t, y, y') -> (dF/dy, dF/dy'), both (n, n); difference quotients unless given.
+        variables : optional
+            Names, y[0] … y[n-1] unless given, as in `dae`.
+        name : str
+
+        Raises
+        ------
+        ProblemError
+            If n is no positive integer, F or jac no function, or the names are not n.
+        """
+        from subriem.reduction.numeric import from_callable
+
+        return from_callable(F, n, jac, variables, name)
+
 
 def build(
     name: str,
@@ -226,12 +264,14 @@ def build(
     q = ca.vertcat(*data) if data else ca.SX(0, 1)
     places = jets.places(residuals)
     _check_symbols(jets, q, equations, residuals)
+    function = ca.Function("residual", [jets.t, jets.stack(places), q], [ca.cse(residuals)], ["t", "Y", "q"], ["f"])
+    if not finite_constants(function):
+        raise _not_finite(equations, residuals)
     unused = [jets.names[j] for j in sorted(set(range(len(jets.names))) - {j for j, _ in places})]
     if unused:
         raise ProblemError(
             "a variable stands in no equation", ", ".join(unused[:6]), "every variable in an equation", "remove it"
         )
-    function = ca.Function("residual", [jets.t, jets.stack(places), q], [ca.cse(residuals)], ["t", "Y", "q"], ["f"])
     return DAE(name, sizes, jets.names, equations, tuple(places), function, parameters, tuple(given))
 
 
@@ -253,6 +293,17 @@ def _check_symbols(jets: Jets, q: ca.SX, equations: tuple[str, ...], residuals: 
                 "the arguments t, v, d, p of the definition",
                 "declare them as variables, parameters or inputs",
             )
+
+
+def _not_finite(equations: tuple[str, ...], residuals: ca.SX) -> ProblemError:
+    rows = zip(equations, ca.vertsplit(residuals), strict=True)
+    name, row = next((n, r) for n, r in rows if not finite_constants(ca.Function("f", ca.symvar(r), [r])))
+    return ProblemError(
+        f"equation {name!r} holds a constant that is not finite",
+        str(row)[:80],
+        "finite numbers",
+        "casadi's functions (ca.sin, not math.sin, which returns NaN)",
+    )
 
 
 def dae(
@@ -303,10 +354,20 @@ def dae(
         if not callable(definition):
             raise ProblemError("dae decorates no function", repr(definition), "def name(t, v, d, p)", "@sr.dae(…)")
 
-        def define(jets: Jets, v: Names, p: Names) -> Any:
-            return definition(jets.t, v, Derivative(jets), p)
+        name = getattr(definition, "__name__", "dae")
 
-        return build(getattr(definition, "__name__", "dae"), sizes, values, inputs, define)
+        def define(jets: Jets, v: Names, p: Names) -> Any:
+            try:
+                return definition(jets.t, v, Derivative(jets), p)
+            except MISUSE as error:
+                raise ProblemError(
+                    f"the definition of {name} failed",
+                    first_line(error),
+                    f"def {name}(t, v, d, p) of SX expressions",
+                    "ca.if_else in place of if; casadi's functions (ca.sin) in place of math's and NumPy's",
+                ) from error
+
+        return build(name, sizes, values, inputs, define)
 
     return decorate
 

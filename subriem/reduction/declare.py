@@ -16,7 +16,14 @@ from subriem.core.validate import positive_integer, real_array
 
 #: Names that stand for something else in a definition.
 RESERVED = frozenset({"t"})
-_RELATIONS = {ca.OP_EQ: "==", ca.OP_NE: "!=", ca.OP_LT: "<", ca.OP_LE: "<=", ca.OP_AND: "and", ca.OP_OR: "or"}
+_RELATIONS = frozenset({ca.OP_EQ, ca.OP_NE, ca.OP_LT, ca.OP_LE, ca.OP_AND, ca.OP_OR, ca.OP_NOT})
+#: What Python raises when CasADi's expressions are used as numbers: in an `if`, in functions that know nothing of them.
+MISUSE = (TypeError, RuntimeError, NotImplementedError, AttributeError)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the kind of an error and the first line of its message."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
 def scalar_names(name: str, size: int | None) -> tuple[str, ...]:
@@ -201,16 +208,27 @@ def _increasing(name: str, times: Array) -> None:
 
 def _of_time(name: str, value: Any, t: ca.SX) -> ca.SX:
     hint = "casadi's functions of the symbol t (ca.sin, not math.sin), or a table (times, values)"
-    answer: Any = value(t) if callable(value) else value
     try:
+        answer: Any = value(t) if callable(value) else value
         expression = ca.SX(answer)
-    except (TypeError, NotImplementedError) as error:
-        raise ProblemError(f"input {name} is no expression in t", str(error), "a CasADi SX expression", hint) from error
+    except MISUSE as error:
+        raise ProblemError(
+            f"input {name} is no expression in t", first_line(error), "a CasADi SX expression", hint
+        ) from error
     strange = [str(s) for s in ca.symvar(expression) if s.element_hash() != t.element_hash()]
     if strange or expression.shape != (1, 1):
         got = f"symbols {', '.join(strange)}" if strange else f"shape {expression.shape}"
         raise ProblemError(f"input {name} is no scalar function of t alone", got, "one expression in t", hint)
+    if not finite_constants(ca.Function("u", ca.symvar(expression), [expression])):
+        raise ProblemError(f"input {name} holds a constant that is not finite", str(expression)[:80], "numbers", hint)
     return expression
+
+
+def finite_constants(function: ca.Function) -> bool:
+    """Return whether no constant in an SX function is NaN or infinite; math.sin(symbol) is NaN without a warning."""
+    instructions = range(function.n_instructions())
+    constants = [function.instruction_constant(k) for k in instructions if function.instruction_id(k) == ca.OP_CONST]
+    return bool(np.isfinite(constants).all())
 
 
 def declare_equations(equations: Any) -> tuple[tuple[str, ...], ca.SX]:
@@ -237,11 +255,15 @@ def declare_equations(equations: Any) -> tuple[tuple[str, ...], ca.SX]:
         if not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[0], str) or not pair[0].strip():
             raise ProblemError("an equation has no name", repr(pair)[:80], "(name, expression)", "('rod', expression)")
         name, value = pair
-        if name in seen:
-            raise ProblemError("the name of an equation stands twice", repr(name), "different names", f"'{name}_2'")
-        seen.add(name)
         row = equation_column(name, value)
-        names += scalar_names(name, None if row.numel() == 1 else row.numel())
+        new = scalar_names(name, None if row.numel() == 1 else row.numel())
+        twice = sorted(seen & {name, *new})
+        if twice:
+            raise ProblemError(
+                "the name of an equation stands twice", repr(twice[0]), "different names", f"'{name}_2' for one of them"
+            )
+        seen |= {name, *new}
+        names += new
         rows.append(row)
     return tuple(names), ca.densify(ca.vertcat(*rows))
 
@@ -250,10 +272,9 @@ def equation_column(name: str, value: Any) -> ca.SX:
     """Return the residual of an equation as an SX column, or raise `ProblemError`."""
     if isinstance(value, bool | np.bool_):
         raise _relation(name, str(value))
-    if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.dtype == object):
-        value = ca.vertcat(*np.asarray(value, dtype=object).ravel())
+    parts = list(value.ravel()) if isinstance(value, np.ndarray) and value.dtype == object else value
     try:
-        row = ca.SX(value)
+        row = ca.SX(ca.vertcat(*parts) if isinstance(parts, list | tuple) else parts)
     except (TypeError, NotImplementedError) as error:
         raise ProblemError(
             f"equation {name!r} is not a CasADi SX expression",
@@ -268,8 +289,6 @@ def equation_column(name: str, value: Any) -> ca.SX:
     for entry in ca.vertsplit(row):
         if not entry.is_symbolic() and not entry.is_constant() and entry.op() in _RELATIONS:
             raise _relation(name, str(entry))
-    if row.is_constant() and not row.is_regular():
-        raise ProblemError(f"equation {name!r} is not finite", str(row), "finite numbers", "check the constants")
     return row
 
 
