@@ -31,6 +31,38 @@ Hit = tuple[int, float]
 _hits: ContextVar[list[Hit]] = ContextVar("hits")
 
 
+@dataclass(frozen=True, eq=False)
+class Loan:
+    """A heyoka integrator in the hands of one run.
+
+    Attributes
+    ----------
+    integrator : heyoka.taylor_adaptive
+    hits : list of Hit
+        Where the non-terminal events of this run are noted.
+    switches : heyoka.cfunc or None
+        (t, z, p, branches) -> the arguments of the branches.
+    n_switches : int
+    """
+
+    integrator: Any
+    hits: list[Hit]
+    switches: Any
+    n_switches: int
+
+    def settle(self) -> None:
+        """Set the branches as they are here, but for those that just changed: their arguments are zero to roundoff.
+
+        Of branches that change at the same time heyoka reports one; roundoff may have carried others across already.
+        """
+        integrator = self.integrator
+        first = len(integrator.pars) - self.n_switches
+        for k in range(self.n_switches):  # an argument may contain branches before it
+            if integrator.te_cooldowns[k - self.n_switches] is None:
+                arguments = self.switches(np.concatenate([[integrator.time], integrator.state, integrator.pars]))
+                integrator.pars[first + k] = float(arguments[k] > 0)
+
+
 class Compiled:
     """A compiled integrator, lent to one run at a time; a second run at the same time gets a copy.
 
@@ -38,18 +70,16 @@ class Compiled:
     ----------
     order : int
     compact : bool
-    n_switches : int
-        Number of branches of f.
     """
 
     def __init__(self, original: Any, switches: Any, n_switches: int, compact: bool) -> None:
         self._original, self._idle = original, [original]
-        self._switches = switches
-        self.n_switches, self.compact, self.order = n_switches, compact, int(original.order)
+        self._switches, self._n_switches = switches, n_switches
+        self.compact, self.order = compact, int(original.order)
 
     @contextmanager
-    def lend(self, t: float, z: Array, p: Array) -> Iterator[tuple[Any, list[Hit]]]:
-        """Give a heyoka integrator at (t, z), with the branches as they are there, and the list it leaves hits in."""
+    def lend(self, t: float, z: Array, p: Array) -> Iterator[Loan]:
+        """Give an integrator at (t, z), with the branches as they are there."""
         hits: list[Hit] = []
         token = _hits.set(hits)
         try:
@@ -57,16 +87,14 @@ class Compiled:
         except IndexError:
             integrator = copy.copy(self._original)
         try:
+            loan = Loan(integrator, hits, self._switches, self._n_switches)
             integrator.time = t
             integrator.state[:] = z
             integrator.pars[: p.size] = p
-            integrator.pars[p.size :] = 0.0
-            for k in range(self.n_switches):  # an argument may contain branches before it
-                arguments = self._switches(np.concatenate([[t], z, integrator.pars]))
-                integrator.pars[p.size + k] = float(arguments[k] > 0)
             if integrator.with_events:
                 integrator.reset_cooldowns()
-            yield integrator, hits
+            loan.settle()
+            yield loan
         finally:
             _hits.reset(token)
             self._idle.append(integrator)

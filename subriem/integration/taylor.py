@@ -233,8 +233,8 @@ class Taylor:
         compiled = compile_path(self._serialized, key, _check_tolerance(rtol))
         compilation = self._report(perf_counter() - started)
         meter = Meter(budget, progress)
-        with compiled.lend(t0, z0, p) as (integrator, hits):
-            walk = Walk(integrator, hits, t0, t1, z0, compiled_events, python_events, project)
+        with compiled.lend(t0, z0, p) as loan:
+            walk = Walk(loan, t0, t1, z0, compiled_events, python_events, project)
             walk.go(meter, cancel, keep=dense or times is not None or bool(listed) or self._multivalued)
         if walk.segments:
             walk.check_defect(lambda t, z: self._field(np.array([t]), z, p))

@@ -14,7 +14,7 @@ from subriem.core.budget import CancelToken, Meter
 from subriem.core.protocols import Array
 from subriem.core.rank import EPS
 from subriem.core.status import Status
-from subriem.integration.compilation import Hit
+from subriem.integration.compilation import Loan
 from subriem.integration.events import Event, EventWatch, Occurrence
 from subriem.integration.translation import heyoka
 
@@ -60,8 +60,7 @@ class Walk:
 
     def __init__(
         self,
-        integrator: Any,
-        hits: list[Hit],
+        loan: Loan,
         t0: float,
         t1: float,
         z0: Array,
@@ -69,7 +68,8 @@ class Walk:
         python_events: Sequence[Event],
         project: Callable[[float, Array], Array] | None,
     ) -> None:
-        self.integrator, self.hits, self.t1, self.project = integrator, hits, t1, project
+        self.loan, self.integrator, self.hits = loan, loan.integrator, loan.hits
+        self.t1, self.project = t1, project
         self.t, self.z = [t0], [z0]
         self.segments: list[TaylorSegment] = []
         self.found: list[Occurrence] = []
@@ -82,7 +82,7 @@ class Walk:
         self._kinks: set[int] = set()
         self._tiny = 0
         self._stuck: tuple[int, float] | None = None
-        self._watched = len(integrator.t_events) if integrator.with_events else 0
+        self._watched = len(loan.integrator.t_events) if loan.integrator.with_events else 0
         outcomes = heyoka().taylor_outcome
         self._plain, self._arrived = int(outcomes.success), int(outcomes.time_limit)
         self._broken = int(outcomes.err_nf_state)
@@ -216,6 +216,7 @@ class Walk:
         """End at a terminal event, or note a kink; heyoka numbers events without a callback -1, -2, ..."""
         if outcome >= 0:
             self._kinks.add(len(self.segments) - 1)
+            self.loan.settle()
             return
         event, t = self.terminal[-outcome - 1], self.t[-1]
         if t > self.t[0]:  # a zero at the start does not count

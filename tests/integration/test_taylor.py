@@ -151,6 +151,14 @@ def test_a_kink_is_met_exactly():
     assert run.stats["steps"] < 40
 
 
+def test_branches_that_change_at_the_same_time_all_do():
+    # the same motion; at each zero three arguments change sign within roundoff of each other
+    equation, _ = field(lambda t, z, p: [z[1], -(ca.sign(z[0]) + ca.sign(3 * z[0]) + ca.sign(z[0] / 7)) / 3], 2)
+    run = equation.run(0.0, 40 * np.sqrt(2), [1.0, 0.0])
+    assert run.status is Status.SUCCESS
+    np.testing.assert_allclose(run.z[-1], [1, 0], atol=1e-13)
+
+
 def test_branches_of_time_of_parameters_and_inside_each_other():
     equation, _ = field(lambda t, z, p: [ca.if_else(t < 1, p[0], ca.fabs(ca.fabs(z[0] - 3) - p[1]))], 1, 2)
     # z = 2 t up to (1, 2); then |z - 3| = 3 - z and z' = z + 2 up to z = 3; then z' = 5 - (z - 3) = 8 - z
