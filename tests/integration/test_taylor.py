@@ -220,14 +220,24 @@ def test_compiled_and_python_events_of_one_step_are_in_order():
         ],
     )
     assert [(e.name, round(e.clock, 12)) for e in run.events] == [("python", 0.3), ("compiled", 0.6)]
+    run = equation.run(
+        0.0,
+        1.0,
+        [0.0],
+        events=[
+            Event(scalar(symbols, symbols[1] - 0.2), name="before"),
+            Event(lambda t, z: z[0] - 0.5, name="python", terminal=True),
+            Event(scalar(symbols, symbols[1] - 0.6), name="after"),
+        ],
+    )
+    assert [(e.name, round(e.clock, 12)) for e in run.events] == [("before", 0.2), ("python", 0.5)]
 
 
 def test_a_zero_at_the_start_does_not_count_and_coinciding_events_are_both_seen():
     equation, symbols = oscillator()
-    x = symbols[1][0]
-    events = [
-        Event(scalar(symbols, f), name=n, terminal=n == "start") for n, f in [("start", x - 1), ("a", x), ("b", 2 * x)]
-    ]
+    x, v = symbols[1][0], symbols[1][1]
+    named = [("start", x - 1), ("simple start", v), ("a", x), ("b", 2 * x)]
+    events = [Event(scalar(symbols, f), name=name, terminal=name == "start") for name, f in named]
     run = equation.run(0.0, 3.0, [1.0, 0.0], events=events)
     assert run.status is Status.SUCCESS
     assert [e.name for e in run.events] == ["a", "b"]
@@ -269,6 +279,7 @@ def test_budgets_and_cancellation_keep_what_was_found():
     for dense in (True, False):
         run = equation.run(0.0, 1e6, [1.0, 0.0], dense=dense, budget=Budget(steps=150))
         assert (run.status, run.stats["steps"]) == (Status.BUDGET_SPENT, 150)
+        assert run.t.size == (151 if dense else 2)
         assert run.z[-1, 0] == pytest.approx(np.cos(run.t[-1]), abs=1e-12)
     assert equation.run(0.0, 1e9, [1.0, 0.0], dense=False, budget=Budget(seconds=0.05)).status is Status.BUDGET_SPENT
     token = CancelToken()
@@ -343,6 +354,10 @@ def test_threads_share_a_compilation_and_nothing_else():
         for k, run in enumerate(pool.map(solve, range(12))):
             assert run.z[-1, 0] == pytest.approx(np.cos(np.sqrt(1 + k) * 20), abs=1e-12)
             assert len(run.events) == int(np.sqrt(1 + k) * 20 / np.pi + 0.5)
+        starts = np.tile([1.0, 0.0], (400, 1))
+        batches = pool.map(lambda k: equation.run_batch(0.0, 20.0, starts, [1.0 + k]), range(6))
+        for k, batch in enumerate(batches):
+            np.testing.assert_allclose(batch.z[:, 0], np.cos(np.sqrt(1 + k) * 20), atol=1e-12)
 
 
 def test_it_pickles_and_compiles_once(caplog, monkeypatch):

@@ -65,6 +65,7 @@ def test_kept_unknowns_and_varying_or_small_coefficients_are_not_solved_for():
     assert substitute_explicit(a[0] + x * a[1], a[:2], keep=[0]).solved_index == ()
     assert substitute_explicit(a[0] ** 3 + x * a[1], a[:2]).solved_index == ()
     assert substitute_explicit(1e-3 * a[0] + 5 * a[1] + 4 * a[2], a, keep=[1]).solved_index == (2,)
+    assert substitute_explicit(1e-3 * a[0] + 5 * a[1], a[:2], keep=[1]).solved_index == ()
 
 
 def test_a_hub_is_not_substituted_where_it_would_couple_everything():
@@ -127,6 +128,17 @@ def test_multipliers_and_varying_masses_get_pivots_that_keep_their_sign():
     matrix = (units * ca.jacobian(form.equations, form.unknowns))[rows, columns]
     _, way = solve_block(matrix, ca.SX.ones(4), system.jacobian_at_start(matrix))
     assert way == "diagonal"
+
+
+def test_a_saddle_with_more_than_zeros_is_not_taken_for_one():
+    m, c, b = ca.SX.sym("m", 2), ca.SX.sym("c"), ca.SX.sym("b", 4)
+    border = m[0] * ca.DM([[1, 0.2], [0.1, 1]])
+    corner = c * ca.DM([[0, 1], [1, 0]])
+    saddle = ca.blockcat([[ca.diag(m), border], [border.T, 0 * corner]])
+    full = ca.blockcat([[ca.diag(m), border], [border.T, corner]])
+    values = ca.Function("A", [m, c], [ca.sparsify(full)])
+    assert solve_block(ca.sparsify(saddle), b, values([20, 30], 0).full())[1] == "diagonal"
+    assert solve_block(ca.sparsify(full), b, values([20, 30], 0.1).full())[1] == "orthogonal"
 
 
 def test_no_pivot_vanishes_where_the_matrix_is_regular():
