@@ -242,6 +242,7 @@ def test_a_zero_at_the_start_does_not_count_and_coinciding_events_are_both_seen(
     assert run.status is Status.SUCCESS
     assert [e.name for e in run.events] == ["a", "b"]
     assert run.events[0].clock == pytest.approx(run.events[1].clock, abs=1e-15)
+    assert [e.name for e in equation.run(0.0, 3.0, [1.0, 0.0], events=events[1:]).events] == ["a", "b"]
 
 
 # --- ends ----------------------------------------------------------------------------------------------------
