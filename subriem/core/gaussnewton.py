@@ -10,7 +10,7 @@ from subriem.core.dependence import Dependence
 from subriem.core.errors import ProblemError
 from subriem.core.factor import Factorization, SVDFactor
 from subriem.core.jacobian import Jacobian, MapJacobian
-from subriem.core.lift import factorize
+from subriem.core.lift import solve
 from subriem.core.protocols import Array, Map
 from subriem.core.rank import DEFAULT_RANK, DENSE_BYTES, EPS, RankPolicy
 
@@ -112,11 +112,10 @@ def gauss_newton(
     frozen = fixed_rank
     for count in range(steps + 1):  # the end is judged too
         jacobian = _jacobian(source, theta, dependence)
-        factor = _factor(jacobian, rank, frozen, memory)
+        right = dependence.basis.T @ rest if dependence is not None and dependence.nullity else rest
+        factor, (step, _, image) = _solve(jacobian, right, rank, frozen, memory)
         decided = frozen if frozen is not None else _rank_of(factor)
         frozen = decided if freeze else None
-        right = dependence.basis.T @ rest if dependence is not None and dependence.nullity else rest
-        step, _, image = factor.solve(right)
         previous, reachable = reachable, float(np.linalg.norm(image))
         roundoff = EPS * float(np.linalg.norm(x) + np.linalg.norm(target))
         if not np.isfinite(reachable) or (isinstance(factor, SVDFactor) and factor.rank < decided):
@@ -155,12 +154,15 @@ def _jacobian(source: Map, theta: Array, dependence: Dependence | None) -> Jacob
     return dependence.compress(jacobian) if dependence is not None else jacobian
 
 
-def _factor(jacobian: Jacobian, rank: RankPolicy, frozen: int | None, memory: float) -> Factorization:
+def _solve(
+    jacobian: Jacobian, right: Array, rank: RankPolicy, frozen: int | None, memory: float
+) -> tuple[Factorization, tuple[Array, Array, Array]]:
     if frozen is None or frozen == min(jacobian.shape):
-        factor = factorize(jacobian, rank, memory=memory, certify=frozen is None)
+        factor, found = solve(jacobian, right, rank, memory=memory, certify=frozen is None)
         if frozen is None or not isinstance(factor, SVDFactor):
-            return factor
-    return SVDFactor(jacobian, rank, fixed_rank=frozen)
+            return factor, found
+    factor = SVDFactor(jacobian, rank, fixed_rank=frozen)
+    return factor, factor.solve(right)
 
 
 def _rank_of(factor: Factorization) -> int:

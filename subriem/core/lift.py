@@ -27,7 +27,7 @@ from subriem.core.jacobian import ArrayJacobian, Jacobian, MapJacobian, MetricJa
 from subriem.core.map import output_name
 from subriem.core.protocols import Array, Map
 from subriem.core.rank import DEFAULT_RANK, DENSE_BYTES, EPS, GRAM_RESOLUTION, RankDecision, RankPolicy
-from subriem.core.validate import real_array, vector
+from subriem.core.validate import positive, real_array, vector
 
 Backend = Literal["auto", "gram-cholesky", "qr", "svd"]
 _ORDER = ("gram-cholesky", "qr", "svd")
@@ -184,9 +184,54 @@ def _attempt(
     return factor, ""
 
 
-def solve_lift(factor: Factorization, w: Array) -> Lift:
-    """Return the lift of w by a factored Jacobian."""
-    v, multiplier, image = factor.solve(w)
+def solve(
+    jacobian: Jacobian,
+    w: Array,
+    rank: RankPolicy = DEFAULT_RANK,
+    *,
+    damping: float = 0.0,
+    scale: float = 0.0,
+    start: Backend = "auto",
+    only: bool = False,
+    certify: bool = True,
+    accuracy: float = ROUNDOFF,
+    memory: float = DENSE_BYTES,
+) -> tuple[Factorization, tuple[Array, Array, Array]]:
+    """Factor D as `factorize` does and lift w; a Gram whose solution leaves a large residual gives way to QR.
+
+    What a Gram's pivots promise is a lower bound of cond D only: the residual has the last word.
+
+    Returns
+    -------
+    Factorization
+        The one whose solution is returned.
+    tuple of ndarray
+        v (K,), multiplier (n,) and image D v (n,).
+
+    Raises
+    ------
+    RankError
+        If D would have to be formed and does not fit `memory`.
+    """
+
+    def attempt(start: Backend) -> tuple[Factorization, tuple[Array, Array, Array]]:
+        factor = factorize(
+            jacobian, rank, damping=damping, scale=scale, start=start, only=only, certify=certify, accuracy=accuracy,
+            memory=memory,
+        )  # fmt: skip
+        return factor, factor.solve(w)
+
+    factor, found = attempt(start)
+    if only or not isinstance(factor, GramCholesky) or factor.residual <= max(GRAM_RESIDUAL, accuracy):
+        return factor, found
+    why = f"the Gram left a residual of {factor.residual:.0e}"
+    factor, found = attempt("qr")
+    factor.reason = f"{why}; {factor.reason}"
+    return factor, found
+
+
+def _as_lift(factor: Factorization, w: Array, found: tuple[Array, Array, Array]) -> Lift:
+    v, multiplier, image = found
     size = float(np.linalg.norm(w))
     residual = float(np.linalg.norm(image - w)) / size if size else 0.0
     decision = factor.decision
@@ -261,8 +306,7 @@ def lift(
     jacobian = _as_jacobian(source, theta)
     n, k = jacobian.shape
     w = vector(w, "w", n)
-    if not (isinstance(damping, int | float) and np.isfinite(damping) and damping >= 0):
-        raise ProblemError("lift: damping is not a number >= 0", repr(damping), "mu >= 0", "damping=0.0")
+    damping = positive(damping, "damping", or_zero=True)
     if backend not in ("auto", *_ORDER):
         known = f"one of {('auto', *_ORDER)}"
         raise ProblemError("lift: unknown backend", repr(backend), known, "backend='auto'")
@@ -272,15 +316,10 @@ def lift(
         )
     measured = MetricJacobian(jacobian, metric) if metric is not None else jacobian
     only = backend != "auto"
-    factor = factorize(measured, rank, damping=float(damping), start=backend, only=only, memory=memory)
+    factor, found = solve(measured, w, rank, damping=damping, start=backend, only=only, memory=memory)
     if factor.decision is not None and not damping:
         rank.report(factor.decision, "in lift")
-    result = solve_lift(factor, w)
-    if backend == "auto" and isinstance(factor, GramCholesky) and not factor.residual <= GRAM_RESIDUAL:
-        why = f"the Gram left a residual of {factor.residual:.0e}"
-        factor = factorize(measured, rank, damping=float(damping), start="qr", memory=memory)
-        factor.reason = f"{why}; {factor.reason}"
-        result = solve_lift(factor, w)
+    result = _as_lift(factor, w, found)
     if not np.isfinite(result.v).all():
         raise RankError(
             f"the backend {factor.backend!r} cannot lift here",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,15 @@ def vector(value: Any, name: str, length: int, *, finite: bool = True) -> Array:
             f"check what {name} was made for",
         )
     return array
+
+
+def positive(value: Any, name: str, *, or_zero: bool = False) -> float:
+    """Return `value` as a finite float > 0 (>= 0 with `or_zero`), or raise `ProblemError`."""
+    what, wanted = ("not a number >= 0", ">= 0") if or_zero else ("not positive", "> 0")
+    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else np.nan
+    if not (0.0 < number < np.inf or (or_zero and number == 0.0)):
+        raise ProblemError(f"{name} is {what}", repr(value), f"a finite number {wanted}", f"{name}=1e-6")
+    return number
 
 
 def positive_integer(value: Any, name: str) -> int:

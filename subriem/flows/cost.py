@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from subriem.core.errors import ProblemError
 from subriem.core.protocols import Array
-from subriem.core.validate import real_array, vector
+from subriem.core.validate import positive, real_array, vector
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,11 +110,7 @@ def squared_error(targets: Any, weights: Any = None, factor: float | None = None
             "targets has the wrong number of axes", f"shape {y.shape}", "(N, Q) or (N,)", "reshape targets"
         )
     samples = y.shape[0] if y.ndim else 1
-    kappa = 1.0 / (2 * samples) if factor is None else factor
-    if isinstance(kappa, bool) or not isinstance(kappa, Real) or not (np.isfinite(float(kappa)) and float(kappa) > 0):
-        raise ProblemError(
-            "squared_error: factor is not a positive number", repr(factor), "kappa > 0", "factor=None for 1/(2N)"
-        )
+    kappa = 1.0 / (2 * samples) if factor is None else positive(factor, "factor")
     share = np.ones(samples) if weights is None else vector(weights, "weights", samples)
     if not (share > 0).all():
         bad = int(np.argmin(share))
@@ -125,4 +120,4 @@ def squared_error(targets: Any, weights: Any = None, factor: float | None = None
             "w_j > 0",
             "drop samples of weight 0",
         )
-    return SquaredError(y.ravel(), np.repeat(float(kappa) * share, y.size // samples), samples)
+    return SquaredError(y.ravel(), np.repeat(kappa * share, y.size // samples), samples)

@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 
 from subriem.core.dependence import Dependence
-from subriem.core.factor import GRAM_RESIDUAL, ROUNDOFF, Extremes, Factorization, GramCholesky
+from subriem.core.factor import ROUNDOFF, Extremes, Factorization
 from subriem.core.jacobian import Jacobian, MapJacobian
-from subriem.core.lift import Backend, factorize
+from subriem.core.lift import Backend, solve
 from subriem.core.protocols import Array
 from subriem.core.rank import RankPolicy
 from subriem.flows.flow import Flow, FlowKind
@@ -190,26 +190,19 @@ class ClockField:
         """Return D^+ w (or its damped form), its image and the factorization used."""
         right = self.right_hand_side(w)
         certify = certify and not self.flow.damping
-        factor = self._factorize(theta, self.start, certify)
-        velocity, _, image = factor.solve(right)
-        if isinstance(factor, GramCholesky) and factor.residual > max(GRAM_RESIDUAL, self.accuracy):
-            factor = self._factorize(theta, "qr", certify)
-            factor.reason = "the Gram solve left too large a residual"
-            velocity, _, image = factor.solve(right)
-        self.backends[factor.backend] = self.backends.get(factor.backend, 0) + 1
-        return velocity, self.expand(image), factor
-
-    def _factorize(self, theta: Array, start: Backend, certify: bool) -> Factorization:
-        return factorize(
+        factor, (velocity, _, image) = solve(
             self.jacobian(theta),
+            right,
             self.rank,
             damping=self.flow.damping,
             scale=self.scale,
-            start=start,
+            start=self.start,
             certify=certify,
             accuracy=self.accuracy,
             memory=self.memory,
         )
+        self.backends[factor.backend] = self.backends.get(factor.backend, 0) + 1
+        return velocity, self.expand(image), factor
 
     def certified(self, point: Point) -> Point:
         """Return the point with a decided rank, at the price of a second factorization where it has none."""

@@ -10,10 +10,10 @@ import numpy as np
 
 from subriem.core.errors import ProblemError
 from subriem.core.jacobian import MapJacobian
-from subriem.core.lift import factorize
+from subriem.core.lift import solve
 from subriem.core.protocols import Array, Cost, Map
 from subriem.core.rank import DEFAULT_RANK, RankPolicy
-from subriem.core.validate import vector
+from subriem.core.validate import positive, vector
 from subriem.flows.regime import Regime, survey
 
 
@@ -65,7 +65,7 @@ class Flow:
         push = -self.cost.gradient(self.map.value(theta))
         if self.kind is FlowKind.STANDARD:
             return self.map.vjp(theta, push)
-        return factorize(MapJacobian(self.map, theta), rank, damping=self.damping).solve(push)[0]
+        return solve(MapJacobian(self.map, theta), push, rank, damping=self.damping)[1][0]
 
     def regime(self, theta: Any, rank: RankPolicy = DEFAULT_RANK) -> Regime:
         """Return the regime at theta, with dependent rows by name."""
@@ -94,10 +94,7 @@ class Flow:
             If eps <= 0, the flow is not the undamped adapted one, the cost is no multiple of |x - y|^2, or the rank
             at theta0 is not n (up to persistent relations): then there is no such time.
         """
-        if not eps > 0:
-            raise ProblemError(
-                "stopping_time: eps is not positive", repr(eps), "eps > 0, a bound on |x - y|", "eps=1e-6"
-            )
+        eps = positive(eps, "eps")
         theta0 = vector(theta0, "theta0", self.map.n_in)
         rate = self.cost.rate
         regime, _ = survey(self.map, theta0, rank)
@@ -171,9 +168,7 @@ def adapted(map: Map, cost: Cost, *, damping: float = 0.0) -> Flow:
     array([-3.])
     """
     _checked(map, cost)
-    if isinstance(damping, bool) or not isinstance(damping, int | float) or not (np.isfinite(damping) and damping >= 0):
-        raise ProblemError("adapted: damping is not a number >= 0", repr(damping), "mu >= 0", "damping=0.0")
-    return Flow(map, cost, FlowKind.ADAPTED, float(damping))
+    return Flow(map, cost, FlowKind.ADAPTED, positive(damping, "damping", or_zero=True))
 
 
 def standard(map: Map, cost: Cost) -> Flow:

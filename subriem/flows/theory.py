@@ -18,7 +18,7 @@ from subriem.core.jacobian import MapJacobian
 from subriem.core.protocols import Array, Cost, Map
 from subriem.core.rank import DEFAULT_RANK, EPS, RankPolicy
 from subriem.core.result import Check
-from subriem.core.validate import real_array, vector
+from subriem.core.validate import positive, real_array, vector
 from subriem.flows.field import to_s
 from subriem.flows.flow import Flow
 from subriem.flows.flowsolution import FlowSolution
@@ -335,8 +335,7 @@ def crossing_time(sol: FlowSolution, flow: Flow, eps: float) -> float:
     >>> bool(abs(crossing - flow.stopping_time([1.0], 1e-3)) < 1e-6)
     True
     """
-    if not (np.isfinite(eps) and eps > 0):
-        raise ProblemError("crossing_time: eps is not positive", repr(eps), "eps > 0, a bound on |x - y|", "eps=1e-6")
+    eps = positive(eps, "eps")
     rate = predicted_rate(flow.cost)
 
     def distance(x: Array) -> float:

@@ -37,3 +37,8 @@ def times(matrix, w):
 
 def relative(found, reference):
     return float(np.linalg.norm(found - reference) / np.linalg.norm(reference))
+
+
+def equal_pivots(n):
+    """Return the unit lower triangular (n, n) matrix with -1 below: cond grows like 2^n, and every pivot is 1."""
+    return np.eye(n) - np.tril(np.ones((n, n)), -1)

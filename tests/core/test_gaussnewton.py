@@ -12,7 +12,7 @@ from subriem.core.errors import ProblemError
 from subriem.core.gaussnewton import gauss_newton
 from subriem.core.jacobian import MapJacobian
 from subriem.core.map import numpy_map
-from tests.core.matrices import with_cond
+from tests.core.matrices import equal_pivots, orthonormal, with_cond
 
 
 def wavy():
@@ -68,6 +68,15 @@ def test_one_step_solves_a_linear_map():
     assert found.converged  # the end is judged too
     np.testing.assert_allclose(found.theta, [0.0, 0.5, 0.5], atol=1e-15)
     assert gauss_newton(linear, found.theta, np.ones(2), steps=0).converged
+
+
+def test_one_step_is_exact_although_the_pivots_hide_the_condition():
+    """With the rank fixed no condition is estimated: the Gram, of cond D = 3e8 with equal pivots, is tried first."""
+    rng = np.random.default_rng(0)
+    d = equal_pivots(26) @ orthonormal(rng, 31, 26).T
+    linear = numpy_map(lambda t: d @ t, lambda t: d, 31, 26)
+    found = gauss_newton(linear, np.zeros(31), rng.standard_normal(26), fixed_rank=26, steps=1)
+    assert found.residuals[1] <= 1e-9 * found.residuals[0]
 
 
 @pytest.mark.parametrize("start", [1e-9, 1e-5, 1e-2])

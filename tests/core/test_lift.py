@@ -6,12 +6,22 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.linalg import solve_triangular
 
 from subriem.core.errors import ProblemError, RankError
-from subriem.core.lift import lift
+from subriem.core.jacobian import ArrayJacobian
+from subriem.core.lift import lift, solve
 from subriem.core.map import numpy_map
 from subriem.core.rank import EPS, RankPolicy, RankWarning
-from tests.core.matrices import orthonormal, pseudo_inverse, relative, times, with_cond, with_singular_values
+from tests.core.matrices import (
+    equal_pivots,
+    orthonormal,
+    pseudo_inverse,
+    relative,
+    times,
+    with_cond,
+    with_singular_values,
+)
 
 FINE = RankPolicy(rtol=1e-14)
 SHAPES = [(6, 10), (8, 8), (10, 6), (1, 7), (3, 40), (40, 3)]
@@ -303,6 +313,18 @@ def test_a_wrong_gram_is_found_by_its_residual():
     assert found.backend == "qr"
     assert "residual" in found.reason
     assert relative(found.v, times(pseudo_inverse(entries), w)) < 1e-13
+
+
+def test_pivots_that_hide_a_condition_are_found_by_the_residual():
+    """D = L Q^T with all pivots 1 and cond 3e8, where refinement by the Gram stalls; L^{-1} w is a substitution."""
+    size, rng = 26, np.random.default_rng(0)
+    triangle, frame = equal_pivots(size), orthonormal(rng, size + 5, size)
+    w = rng.standard_normal(size)
+    exact = frame @ solve_triangular(triangle, w, lower=True)
+    factor, (v, _, image) = solve(ArrayJacobian(triangle @ frame.T), w, certify=False)
+    assert factor.backend == "qr"
+    assert np.linalg.norm(image - w) <= 1e-9 * np.linalg.norm(w)
+    assert relative(v, exact) <= 2 * EPS * np.linalg.cond(triangle)
 
 
 def test_an_indefinite_gram_is_refused():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from subriem.core.errors import ProblemError
-from subriem.core.validate import positive_integer, real_array, vector
+from subriem.core.validate import positive, positive_integer, real_array, vector
 
 
 def labels(error):
@@ -67,3 +67,20 @@ def test_positive_integer_refuses(value):
 def test_positive_integer_takes_numpy_integers():
     made = positive_integer(np.int32(3), "n")
     assert (made, type(made)) == (3, int)
+
+
+@pytest.mark.parametrize("value", [-1e-300, 0.0, np.nan, np.inf, True, "1", None, 1j])
+def test_positive_refuses(value):
+    with pytest.raises(ProblemError, match="q is not positive"):
+        positive(value, "q")
+    if value == 0.0:
+        assert positive(value, "q", or_zero=True) == 0.0
+    else:
+        with pytest.raises(ProblemError, match="q is not a number >= 0"):
+            positive(value, "q", or_zero=True)
+
+
+@pytest.mark.parametrize("value", [2, 2.0, np.float32(2), np.int64(2)])
+def test_positive_takes_numbers_of_any_kind(value):
+    made = positive(value, "q")
+    assert (made, type(made)) == (2.0, float)
