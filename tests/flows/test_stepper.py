@@ -100,3 +100,15 @@ def test_a_stiff_linear_standard_flow_follows_its_closed_form() -> None:
     assert sol.stats["jacobians"] > 0
     assert sol.nfev < 1500
     assert np.linalg.norm(sol.theta - exact) < 1e-6
+
+
+def test_quadratures_over_implicit_steps_are_of_order_six() -> None:
+    """Two nodes inside a step and its ends integrate s^5, and no step is explicit for long."""
+    import casadi as ca
+
+    flow = sr.flows.standard(sr.map(lambda t: ca.DM([[100.0, 0.0], [0.0, 1.0]]) @ t, 2), sr.flows.squared_error([0, 0]))
+    powers = {f"s^{p}": lambda point, p=p: point.clock**p for p in range(6)}
+    sol = sr.follow(flow, np.ones(2), until=sr.Until(s=5.0), quadratures=powers)
+    assert sol.stats["jacobians"] > 0
+    for p in range(6):
+        assert sol[f"s^{p}"][-1] == pytest.approx(5.0 ** (p + 1) / (p + 1), rel=1e-12)
