@@ -138,6 +138,15 @@ def test_fixed_rank_is_kept():
     np.testing.assert_allclose(found.theta, [1.0, 0.0], atol=1e-15)
 
 
+def test_a_fixed_full_rank_outlives_the_floor_of_the_policy():
+    d = np.diag([1.0, 1e-12])
+    linear = numpy_map(lambda t: d @ t, lambda t: d, 2, 2)
+    found = gauss_newton(linear, np.zeros(2), np.ones(2), fixed_rank=2)
+    assert (found.rank, found.converged) == (2, True)
+    np.testing.assert_allclose(found.theta, [1.0, 1e12], rtol=1e-12)
+    assert gauss_newton(linear, np.zeros(2), np.ones(2)).rank == 1
+
+
 @pytest.mark.parametrize("bad", [-1, 3])
 def test_refuses_a_rank_that_cannot_be(bad):
     linear = numpy_map(lambda t: t, lambda t: np.eye(2), 2, 2)

@@ -10,7 +10,7 @@ from scipy.linalg import solve_triangular
 
 from subriem.core.errors import ProblemError, RankError
 from subriem.core.jacobian import ArrayJacobian
-from subriem.core.lift import lift, solve
+from subriem.core.lift import factorize, lift, solve
 from subriem.core.map import numpy_map
 from subriem.core.rank import EPS, RankPolicy, RankWarning
 from tests.core.matrices import (
@@ -181,6 +181,26 @@ def test_backend_escalates_and_says_why(sigma, backend, reason, n):
     assert reason in found.reason
 
 
+def test_a_doubtful_rank_is_decided_on_all_singular_values():
+    sigma = np.append(np.geomspace(1, 1e-3, 7), 2e-10)
+    with pytest.warns(RankWarning):
+        found = lift(with_singular_values(np.random.default_rng(2), 8, 12, sigma), np.ones(8))
+    assert found.decision.ambiguous
+    np.testing.assert_allclose(found.decision.sigma, sigma, rtol=1e-5)
+
+
+@pytest.mark.parametrize("start", ["gram-cholesky", "qr", "svd"])
+@pytest.mark.parametrize("shape", SHAPES[:3])
+def test_what_was_large_earlier_makes_small_a_loss_of_rank(shape, start):
+    """D = 1e-9 of itself has the same cond; on a path that had sigma_max = 1e3 its rank is 0, wherever one starts."""
+    entries = 1e-9 * drawn(shape, 1e2)[0]
+    jacobian = ArrayJacobian(entries)
+    assert factorize(jacobian, start=start).decision.full
+    assert factorize(jacobian, start=start, scale=1e3).decision.rank == 0
+    factor = factorize(jacobian, start="qr", scale=1e3, certify=False)  # at a stage the pivots alone tell
+    assert (factor.backend, factor.decision.rank) == ("svd", 0)
+
+
 def test_tall_matrices_start_with_qr():
     found = lift(np.random.default_rng(0).standard_normal((5, 3)), np.ones(5))
     assert (found.backend, found.reason, found.rank) == ("qr", "K < n", 3)
@@ -241,6 +261,12 @@ def test_damping_within_a_small_memory_leaves_the_rank_undecided():
     assert (found.backend, found.rank, found.decision) == ("gram-cholesky", None, None)
     assert "rank not decided" in found.reason
     assert relative(found.v, times(pseudo_inverse(entries, 0.1), np.ones(6))) < 1e-14
+
+
+def test_damping_does_not_hide_a_lost_rank():
+    entries = with_singular_values(np.random.default_rng(2), 4, 6, [1.0, 0.5, 0.0, 0.0])
+    found = lift(entries, np.ones(4), damping=0.1)
+    assert (found.rank, found.decision.size) == (2, 4)
 
 
 @pytest.mark.parametrize("power", [-160, -140, -80, 80, 140, 150])

@@ -7,7 +7,7 @@ from scipy.linalg import solve_triangular
 import subriem as sr
 from subriem.flows.field import ClockField
 from tests.core.matrices import equal_pivots, orthonormal
-from tests.flows.problems import regime_of, repeated
+from tests.flows.problems import end_of, escape, regime_of, repeated
 
 EPS = float(np.finfo(float).eps)
 
@@ -50,6 +50,16 @@ def test_a_sudden_loss_of_rank_is_located(clock) -> None:
     sol = sr.follow(flow, [1.0], rtol=1e-3, clock=clock, until=sr.Until(t=0.95), check=False)
     assert sol.status is sr.Status.RANK_CHANGED
     assert sol.grid[-1] == pytest.approx(0.5 if clock == "t" else np.log(2), rel=2e-8)
+
+
+@pytest.mark.parametrize("clock", ["t", "s"])
+def test_steps_that_crawl_towards_a_plain_power_law_are_not_all_taken(clock) -> None:
+    """tanh theta to 2 at rtol 1e-12: roundoff holds the steps short of s* = ln 2, for more than 20 000 evaluations."""
+    case = escape()
+    budget = sr.Budget(evaluations=5000)
+    sol = sr.follow(case.problem.flow, case.problem.theta0, clock=clock, rtol=1e-12, budget=budget)
+    assert sol.status is sr.Status.ESCAPED
+    assert end_of(sol) == pytest.approx(case.end, abs=1e-10)
 
 
 @pytest.mark.parametrize("bend", [1e-3, 1e-5])
