@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from subriem.core.dependence import dependent_rows
 from subriem.core.errors import ProblemError
-from subriem.core.jacobian import ArrayJacobian
-from subriem.core.lift import lift
+from subriem.core.jacobian import ArrayJacobian, MapJacobian
+from subriem.core.lift import factorize, lift
 from subriem.core.rank import GRAM_RESOLUTION, RankPolicy
+from subriem.flows.network import network
 from tests.core.matrices import relative, with_cond
 
 EXPECTED = {(0, 1, 3, 11), (2, 7), (4, 5, 9), (20, 21)}
@@ -122,6 +123,14 @@ def test_compression_leaves_the_lift_unchanged(seed):
     assert (full.backend, full.rank) == ("svd", 26)
     assert relative(short.v, full.v) < 1e-11
     np.testing.assert_allclose(found.basis @ short.image, full.image, atol=1e-12)
+
+
+def test_compression_of_a_structured_gram_forms_no_jacobian():
+    net = network([2, 6, 1], [[1.0, 2.0], [0.0, 1.0], [1.0, 2.0]])
+    jacobian = MapJacobian(net, net.initial(seed=0))
+    found = dependent_rows(jacobian)
+    factor = factorize(found.compress(jacobian), memory=0)
+    assert (found.groups, factor.backend, factor.decision.rank) == (((0, 2),), "gram-cholesky", 2)
 
 
 @given(st.permutations(range(10)), st.integers(0, 1000))

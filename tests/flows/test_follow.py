@@ -10,6 +10,7 @@ import pytest
 import subriem as sr
 from subriem.core.errors import SolveError
 from subriem.flows.field import ClockField
+from tests.flows.problems import repeated
 
 FOUR_LINES = ("What", "Got", "Expected", "Try")
 
@@ -373,6 +374,16 @@ def test_stopping_time_is_a_formula_and_is_refused_where_there_is_none() -> None
             bad.stopping_time(theta0, 1e-3)
     with pytest.raises(sr.ProblemError, match="eps"):
         flow.stopping_time(theta0, 0.0)
+
+
+def test_stopping_time_counts_only_what_decays() -> None:
+    """Twins with different labels keep |U^T (x - y)| = |gap|/sqrt(2): eps^2 = fixed + moving/100 is met at N ln 10."""
+    problem = repeated()
+    rest = (problem.x0 - problem.y).reshape(5, 2)
+    fixed = float(np.sum((rest[1] - rest[4]) ** 2)) / 2
+    moving = float(np.sum(rest**2)) - fixed
+    assert problem.flow.stopping_time(problem.theta0, (fixed + moving / 100) ** 0.5) == pytest.approx(5 * np.log(10))
+    assert problem.flow.stopping_time(problem.theta0, 0.99 * fixed**0.5) == np.inf
 
 
 # -- bad input ---------------------------------------------------------------------------------------------------
