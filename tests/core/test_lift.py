@@ -201,6 +201,13 @@ def test_what_was_large_earlier_makes_small_a_loss_of_rank(shape, start):
     assert (factor.backend, factor.decision.rank) == ("svd", 0)
 
 
+def test_a_decision_from_a_gram_says_that_it_saw_squares():
+    entries, _ = drawn((6, 10), 1e2)
+    coarse, fine = (lift(entries, np.ones(6), backend=b).decision.resolution for b in ("gram-cholesky", "qr"))
+    assert coarse >= EPS**0.5
+    assert fine == EPS
+
+
 def test_tall_matrices_start_with_qr():
     found = lift(np.random.default_rng(0).standard_normal((5, 3)), np.ones(5))
     assert (found.backend, found.reason, found.rank) == ("qr", "K < n", 3)
