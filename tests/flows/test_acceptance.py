@@ -157,14 +157,31 @@ def test_iris_is_interpolated_with_the_twin_rows_named(seed, scheme, loose, tigh
     assert horizontality(problem.map, first.y[chosen], first["velocity"][chosen]).max() <= bound
 
 
+def narrow(problem: Problem, rtol: float) -> sr.flows.FlowSolution:
+    sol = sr.follow(problem.flow, problem.theta0, rtol=rtol, budget=sr.Budget(evaluations=3000), throw=False)
+    assert sol.nfev <= 3000
+    assert sol.status in (sr.Status.SUCCESS, sr.Status.RANK_AMBIGUOUS, *NAMED), sol.headline()
+    return sol
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
-def test_narrow_iris_ends_within_its_budget_at_a_result_or_a_named_end(seed):
+def test_narrow_iris_ends_where_its_jacobian_does(seed):
+    """K = 515 for rank 447: the end is that of the rank, by an SVD of the test's own, and at the same t for two rtol.
+
+    Theta itself is not compared, for it is not resolved: at cond D = 1e10 the paths of seed 3 at rtol 1e-6 and 1e-8
+    are 0.4 % of their length apart at t = 0.5 and 5 % at t = 0.999, and their clocks still agree to 4e-6.
+    """
     problem = iris(64, seed)
-    sol = sr.follow(problem.flow, problem.theta0, budget=sr.Budget(evaluations=3000), throw=False)
-    assert sol.nfev <= 3000
-    assert sol.status in (sr.Status.SUCCESS, sr.Status.RANK_AMBIGUOUS, *NAMED)
-    assert sol.cost_ratio < 1e-6  # each came that far
-    if sol.status in NAMED:
-        # an orbit that would be singular only after its end at t = 1 has reached its end
-        assert np.isfinite(end_of(sol)), sol.headline()
+    sol, tight = narrow(problem, 1e-6), narrow(problem, 1e-8)
+    if sol.status is sr.Status.SUCCESS:
+        assert sol["cost"][-1] <= 1e-12 * sol.cost0
+        return
+    # C = C0 (1 - t)^2 at the point itself
+    cost = problem.cost.value(problem.map.value(sol.theta))
+    assert cost == pytest.approx(sol.cost0 * (1 - sol.t[-1]) ** 2, rel=1e-3)
+    rows = np.delete(problem.map.jacobian(sol.theta), np.arange(3 * TWINS[1] - 3, 3 * TWINS[1]), axis=0)
+    sigma = np.linalg.svd(rows, compute_uv=False)
+    assert sigma[-1] < 1e-7 * sigma[0]
+    ends = [s.singularity.clock if s.singularity is not None else s.t[-1] for s in (sol, tight)]
+    assert ends[0] == pytest.approx(ends[1], abs=1e-4)
