@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.linalg import blas, lapack
@@ -25,6 +26,10 @@ GRAM_RESIDUAL = 1e-9
 GRAM_RANGE = (1e-140, 1e140)
 #: Relative residual of a Gram solve that cannot be refined further, and the most refinements.
 ROUNDOFF, REFINEMENTS = 8 * EPS, 4
+#: Most steps of Lanczos' method, and the steps between two looks at its result.
+LANCZOS, STRIDE = 60, 4
+#: Residuals to which the eigenvectors of the largest and smallest singular values are found.
+TOP, BOTTOM = 1e-2, 1e-3
 #: Sizes up to which the extreme singular values are taken from a full SVD of the triangular factor.
 SMALL = 48
 
@@ -59,14 +64,21 @@ class Factorization(ABC):
         self.damping = damping
         self.decision = None
         self.reason = ""
+        self._extremes: Extremes | None = None
 
     @abstractmethod
     def solve(self, w: Array) -> tuple[Array, Array, Array]:
         """Return v (K,), multiplier (n,) and image D v (n,) for the right-hand side w (n,)."""
 
-    @abstractmethod
     def extremes(self) -> Extremes:
-        """Return the extreme singular values of D (without damping)."""
+        """Return the extreme singular values of D (without damping), found once."""
+        if self._extremes is None:
+            self._extremes = self._find_extremes()
+        return self._extremes
+
+    @abstractmethod
+    def _find_extremes(self) -> Extremes:
+        """Find the extreme singular values of D (without damping)."""
 
 
 class GramCholesky(Factorization):
@@ -84,7 +96,7 @@ class GramCholesky(Factorization):
         # the strict upper triangle keeps entries of the Gram: only routines that read the lower one are used
         self.factor, info = lapack.dpotrf(gram.T, lower=1, clean=0, overwrite_a=1)
         self.failed = info != 0 or not np.isfinite(self.trace)
-        pivots = np.abs(self.factor.diagonal())
+        pivots = self.factor.diagonal()
         #: A lower bound of cond D from the pivots.
         self.pivot_cond = float(pivots.max() / pivots.min()) if not self.failed else np.inf
         #: |w - D v|/|w| of the last solve, when last measured.
@@ -105,7 +117,9 @@ class GramCholesky(Factorization):
         image = self.jacobian.jvp(v)
         previous = np.inf
         for _ in range(REFINEMENTS):
-            rest = w - image - self.damping * multiplier
+            rest = w - image
+            if self.damping:
+                rest -= self.damping * multiplier
             self.residual = float(np.linalg.norm(rest)) / size if size else 0.0
             if not self.residual > self.accuracy or self.residual > previous / 2:
                 break
@@ -117,14 +131,14 @@ class GramCholesky(Factorization):
             image = self.jacobian.jvp(v)
         return v, multiplier, image
 
-    def extremes(self) -> Extremes:
-        """Return sigma_min = |D^T u| by inverse iteration, and sigma_max from below by the power method."""
+    def _find_extremes(self) -> Extremes:
+        """Return sigma_min = |D^T u|, u from the inverse of the Gram, and sigma_max from below."""
         n = self.jacobian.shape[0]
-        _, left = _inverse_iteration(self._apply_inverse, n)
+        _, left = largest_eigenpair(self._apply_inverse, n, BOTTOM)
         # |D^T u| does not square the roundoff, once the left vector u is known
         image = self.jacobian.vjp(left)
         sigma_min = float(np.linalg.norm(image))
-        top = power_iteration(self._apply_undamped, n)
+        top, _ = largest_eigenpair(self._apply_undamped, n, TOP)
         return Extremes(float(np.sqrt(top)), sigma_min, left, image / max(sigma_min, 1e-300))
 
     def _apply_undamped(self, b: Array) -> Array:
@@ -191,7 +205,7 @@ class QRFactor(Factorization):
             return np.full_like(right, np.nan)
         return self._solve_triangle(self._solve_triangle(right, transposed=True), transposed=False)
 
-    def extremes(self) -> Extremes:
+    def _find_extremes(self) -> Extremes:
         """Return them from an SVD of the triangle, or by iterations with it if it is larger than `SMALL`."""
         size = self._columns
         if size <= SMALL:
@@ -200,13 +214,13 @@ class QRFactor(Factorization):
             top = np.sqrt(max(float(sigma[0]) ** 2 - self.damping, 0.0)) if self.damping else sigma[0]
         else:
             # R^T R has the squared singular values; the triangular solves do not square the roundoff
-            _, inner = _inverse_iteration(
-                lambda b: self._solve_triangle(self._solve_triangle(b, transposed=True), transposed=False), size
+            _, inner = largest_eigenpair(
+                lambda b: self._solve_triangle(self._solve_triangle(b, transposed=True), transposed=False), size, BOTTOM
             )
             outer = self.triangle @ inner
             smallest = float(np.linalg.norm(outer))
             outer = outer / max(smallest, 1e-300)
-            top = np.sqrt(power_iteration(self._apply_undamped, size))
+            top = np.sqrt(largest_eigenpair(self._apply_undamped, size, TOP)[0])
         if self.damping:
             # the triangle holds sqrt(sigma^2 + mu): sigma_min itself is the length of D^T u, or of D v
             image = self.jacobian.vjp(inner) if self.wide else self.jacobian.jvp(inner)
@@ -266,7 +280,7 @@ class SVDFactor(Factorization):
         v = right.T @ (damped * sigma)
         return v, multiplier, self.jacobian.jvp(v)
 
-    def extremes(self) -> Extremes:
+    def _find_extremes(self) -> Extremes:
         """Return sigma_max and the smallest kept singular value with its vectors."""
         last = max(self.rank - 1, 0)
         return Extremes(float(self.sigma[0]), float(self.sigma[last]), self._left[:, last], self._right[last])
@@ -293,39 +307,42 @@ def gram_trusted(factor: GramCholesky, damping: float) -> tuple[bool, str]:
     return True, ""
 
 
+@cache
 def _start(size: int) -> Array:
     vector = np.random.default_rng(0).standard_normal(size)
-    return vector / np.linalg.norm(vector)
+    vector /= np.linalg.norm(vector)
+    vector.setflags(write=False)
+    return vector
 
 
-def power_iteration(apply: Callable[[Array], Array], size: int, rtol: float = 1e-3, steps: int = 40) -> float:
-    """Return the largest eigenvalue of a positive semidefinite operator, from below, to about rtol."""
-    vector, value = _start(size), 0.0
-    for _ in range(steps):
+def largest_eigenpair(apply: Callable[[Array], Array], size: int, rtol: float) -> tuple[float, Array]:
+    """Return the largest eigenvalue of a positive semidefinite operator, from below, with its unit eigenvector.
+
+    Lanczos' method with full orthogonalization from a fixed random vector, until |A u - lam u| <= rtol lam; the error
+    of lam is then about rtol^2 lam^2 over the gap to the next eigenvalue (Golub and Van Loan, 10.1). The vector is
+    A u, free of what A all but removes. NaN or inf where the operator gives none.
+    """
+    most = min(size, LANCZOS)
+    basis, projected = np.empty((most, size)), np.zeros((most, most))
+    vector, scale = _start(size), 0.0
+    for m in range(1, most + 1):
+        basis[m - 1] = vector
         image = apply(vector)
-        latest = float(np.linalg.norm(image))
-        if latest == 0.0 or not np.isfinite(latest):
-            return latest
-        vector = image / latest
-        if abs(latest - value) <= rtol * latest:
-            return latest
-        value = latest
-    return value
-
-
-def _inverse_iteration(
-    apply_inverse: Callable[[Array], Array], size: int, rtol: float = 1e-5, steps: int = 60
-) -> tuple[float, Array]:
-    """Return the largest eigenvalue of the inverse and its unit eigenvector."""
-    vector, value = _start(size), 0.0
-    for _ in range(steps):
-        image = apply_inverse(vector)
-        latest = float(np.linalg.norm(image))
-        if latest == 0.0 or not np.isfinite(latest):
-            break
-        vector = image / latest
-        if abs(latest - value) <= rtol * latest:
-            value = latest
-            break
-        value = latest
-    return value, vector
+        coefficients = basis[:m] @ image
+        rest = image - coefficients @ basis[:m]
+        beyond = float(np.linalg.norm(rest))
+        if not np.isfinite(beyond):
+            return beyond, vector
+        projected[m - 1, m - 1] = coefficients[-1]
+        scale = max(scale, coefficients[-1])
+        last = m == most or beyond <= rtol * scale  # then every residual is small enough
+        if last or m % STRIDE == 0:
+            values, vectors = np.linalg.eigh(projected[:m, :m])
+            value, mix = float(values[-1]), vectors[:, -1]
+            if last or beyond * abs(mix[-1]) <= rtol * value:
+                # A u = lam u + (the last entry of the mix) * rest
+                image = value * (mix @ basis[:m]) + mix[-1] * rest
+                return max(value, 0.0), image / max(float(np.linalg.norm(image)), 1e-300)
+        projected[m, m - 1] = projected[m - 1, m] = beyond
+        vector = rest / beyond
+    raise AssertionError("the last step returns")

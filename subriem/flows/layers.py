@@ -6,7 +6,7 @@ Layers l = 1..L: A_0 the inputs (N, width_0), Z_l = A_{l-1} W_l^T + b_l, A_l = a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import overload
@@ -18,6 +18,8 @@ from subriem.flows.activations import Activation
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
+#: Where an array lies in theta, and its shape.
+Place = tuple[slice, tuple[int, ...]]
 #: Rows of a tile of the Gram matrix: tile and factors stay in cache, and no second n x n array is made.
 TILE = 384
 
@@ -60,12 +62,14 @@ class Layout:
     """
 
     def __init__(self, widths: tuple[int, ...], biases: bool) -> None:
-        self.places: dict[str, tuple[slice, tuple[int, ...]]] = {}
+        self.places: dict[str, Place] = {}
         self.size, self.biases = 0, biases
         for layer, (fan_in, fan_out) in enumerate(pairwise(widths), start=1):
             self._add(f"W{layer}", (fan_out, fan_in))
             if biases:
                 self._add(f"b{layer}", (fan_out,))
+        self._weights = [place for name, place in self.places.items() if name[0] == "W"]
+        self._biases = [place for name, place in self.places.items() if name[0] == "b"]
 
     def _add(self, name: str, shape: tuple[int, ...]) -> None:
         start = self.size
@@ -74,14 +78,11 @@ class Layout:
 
     def views(self, v: Array) -> dict[str, Array]:
         """Return views of an array (..., K) by name, each (..., *shape)."""
-        # splitting an axis never copies
-        return {name: v[..., part].reshape(*v.shape[:-1], *shape) for name, (part, shape) in self.places.items()}
+        return dict(zip(self.places, _views(v, self.places.values()), strict=True))
 
     def split(self, v: Array) -> tuple[list[Array], list[Array]]:
         """Return views W_1 … W_L and b_1 … b_L of an array (..., K); the latter is empty without biases."""
-        views = self.views(v)
-        weights = [view for name, view in views.items() if name[0] == "W"]
-        return weights, [view for name, view in views.items() if name[0] == "b"]
+        return _views(v, self._weights), _views(v, self._biases)
 
     @cached_property
     def indices(self) -> tuple[list[Indices], list[Indices]]:
@@ -119,8 +120,10 @@ class Pass:
     """
 
     def __init__(self, layout: Layout, rule: Activation, inputs: Array, theta: Array) -> None:
-        self.layout, self.rule, self.theta = layout, rule, theta.copy()
-        self.weights, biases = layout.split(self.theta)
+        self.layout, self.rule = layout, rule
+        self._bits = theta.tobytes()  # the copy of theta, in the form that compares fastest
+        self.weights, biases = layout.split(np.frombuffer(self._bits))
+        self._ones = np.ones(inputs.shape[0])
         self.activations: list[Array] = [inputs]
         self.slopes: list[Array] = []
         z = inputs
@@ -136,7 +139,7 @@ class Pass:
 
     def made_at(self, theta: Array) -> bool:
         """Whether the pass was made at theta, bit by bit: NaN counts as itself, -0 is not 0."""
-        return np.array_equal(self.theta.view(np.int64), np.ascontiguousarray(theta).view(np.int64))
+        return self._bits == theta.tobytes()
 
     @cached_property
     def seeds(self) -> list[Array]:
@@ -172,7 +175,7 @@ class Pass:
         for layer in range(len(weights) - 1, -1, -1):
             np.matmul(seed.T, self.activations[layer], out=weights[layer])
             if biases:
-                np.sum(seed, axis=0, out=biases[layer])
+                np.matmul(self._ones, seed, out=biases[layer])
             if layer:
                 seed = (seed @ self.weights[layer]) * self.slopes[layer - 1]
         return out
@@ -195,9 +198,11 @@ class Pass:
         Each layer of D is a Khatri-Rao product, so D is never formed; the + 1 stands for the biases.
         """
         samples, outputs = self.x.shape
-        gram = np.empty((samples, outputs, samples, outputs))
         step = max(1, TILE // outputs)
         tiles = [slice(start, min(start + step, samples)) for start in range(0, samples, step)]
+        if len(tiles) == 1:
+            return self._tile(tiles[0], tiles[0]).reshape(samples * outputs, -1)
+        gram = np.empty((samples, outputs, samples, outputs))
         for number, rows in enumerate(tiles):
             for columns in tiles[: number + 1]:
                 tile = self._tile(rows, columns)
@@ -209,17 +214,25 @@ class Pass:
     def _tile(self, rows: slice, columns: slice) -> Array:
         """Return the block of the Gram matrix of two ranges of samples, shape (rows, Q, columns, Q)."""
         outputs = self.x.shape[1]
-        kernels = [a[rows] @ a[columns].T + float(self.layout.biases) for a in self.activations]
-        shape = kernels[0].shape
-        tile = np.zeros((shape[0], outputs, shape[1], outputs))
-        for seed, kernel in zip(self.seeds, kernels[:-1], strict=True):
-            product = (_rows(seed[rows]) @ _rows(seed[columns]).T).reshape(shape[0], outputs, -1)
-            # one factor for each pair of samples, spread over Q outputs so that the inner axis is long
-            product *= np.repeat(kernel, outputs, axis=1)[:, None, :]
-            tile += product.reshape(tile.shape)
+        shape = (rows.stop - rows.start, outputs, columns.stop - columns.start, outputs)
+        tile = np.zeros(shape)
+        last = self._kernel(self.activations[-1], rows, columns)
         for output in range(outputs):
-            tile[:, output, :, output] += kernels[-1]
+            tile[:, output, :, output] = last
+        spread = tile.reshape(shape[0], outputs, -1)
+        for seed, a in zip(self.seeds, self.activations[:-1], strict=True):
+            product = (_rows(seed[rows]) @ _rows(seed[columns]).T).reshape(spread.shape)
+            # one factor for each pair of samples, spread over Q outputs so that the inner axis is long
+            product *= np.repeat(self._kernel(a, rows, columns), outputs, axis=1)[:, None, :]
+            spread += product
         return tile
+
+    def _kernel(self, a: Array, rows: slice, columns: slice) -> Array:
+        """Return A A^T + 1, or without 1 if there are no biases, for two ranges of samples."""
+        kernel = a[rows] @ a[columns].T
+        if self.layout.biases:
+            kernel += 1.0
+        return kernel
 
     # -- second derivatives ----------------------------------------------------------------------
 
@@ -247,7 +260,7 @@ class Pass:
         for layer in range(len(weights) - 1, -1, -1):
             np.matmul(turn.T, self.activations[layer], out=weights[layer])
             if biases:
-                np.sum(turn, axis=0, out=biases[layer])
+                np.matmul(self._ones, turn, out=biases[layer])
             if layer:
                 slope, z_v = self.slopes[layer - 1], tangents[layer - 1]
                 weights[layer] += seed.T @ (slope * z_v)
@@ -264,3 +277,8 @@ class Pass:
 
 def _rows(seed: Array) -> Array:
     return seed.reshape(-1, seed.shape[-1])
+
+
+def _views(v: Array, places: Iterable[Place]) -> list[Array]:
+    """Return views of the arrays at the places of v (..., K); splitting an axis never copies."""
+    return [v[..., part].reshape(v.shape[:-1] + shape) for part, shape in places]

@@ -107,7 +107,7 @@ class Network:
         """Whether D jumps (relu)."""
         return self.rule.piecewise and len(self.widths) > 2
 
-    @property
+    @cached_property
     def capabilities(self) -> frozenset[str]:
         """Return "gram", "second", "hvp"; "function" for K <= 200; "conserved" for linear and relu."""
         symbolic = {"function"} if self.n_in <= SYMBOLIC_LIMIT else set[str]()

@@ -12,7 +12,7 @@ import numpy as np
 from subriem.core import store
 from subriem.core.budget import CancelToken, Meter
 from subriem.core.errors import ProblemError, RankError
-from subriem.core.factor import ROUNDOFF, SVDFactor, power_iteration
+from subriem.core.factor import ROUNDOFF, TOP, SVDFactor, largest_eigenpair
 from subriem.core.gaussnewton import ROUNDOFFS, GaussNewton, gauss_newton
 from subriem.core.jacobian import MapJacobian
 from subriem.core.protocols import Array
@@ -300,7 +300,7 @@ class Run:
         lowered = self.flow.map.vjp(point.theta, point.push)
         if self.sigma is None:
             jacobian = MapJacobian(self.flow.map, point.theta)
-            top = power_iteration(lambda v: jacobian.vjp(jacobian.jvp(v)), self.flow.map.n_in)
+            top, _ = largest_eigenpair(lambda v: jacobian.vjp(jacobian.jvp(v)), self.flow.map.n_in, TOP)
             self.sigma = float(np.sqrt(top))
         return float(np.linalg.norm(lowered)) <= EQUILIBRIUM * self.sigma * float(np.linalg.norm(point.push))
 

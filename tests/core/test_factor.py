@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from subriem.core.factor import GramCholesky, QRFactor, SVDFactor
+from subriem.core.factor import GramCholesky, QRFactor, SVDFactor, largest_eigenpair
 from subriem.core.jacobian import ArrayJacobian, CompressedJacobian, MetricJacobian
 from subriem.core.rank import EPS, RankPolicy
 from tests.core.matrices import orthonormal, with_singular_values
@@ -110,3 +110,28 @@ def test_metric_and_compression_agree_with_their_entries(metric):
     m = np.diag(given) if metric == "diagonal" else given
     measured = MetricJacobian(ArrayJacobian(entries), given).dense()
     np.testing.assert_allclose(measured @ measured.T, entries @ np.linalg.inv(m) @ entries.T, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_extremes_of_equal_singular_values(kind):
+    # the Krylov space is exhausted at once: what is left of a product is noise, and no direction
+    rng = np.random.default_rng(6)
+    found = KINDS[kind](ArrayJacobian(3.0 * orthonormal(rng, 90, 60).T), 0.0).extremes()
+    assert found.sigma_max == pytest.approx(3.0, rel=1e-12)
+    assert found.sigma_min == pytest.approx(3.0, rel=1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 59, 60, 61, 300])
+def test_largest_eigenpair(size):
+    rng = np.random.default_rng(size)
+    frame = orthonormal(rng, size, size)
+    values = np.concatenate([np.linspace(0.0, 1.0, size)[:-1], [1.2]])
+    value, vector = largest_eigenpair(lambda v: frame @ (values * (frame.T @ v)), size, 1e-3)
+    assert 1.2 * (1 - 1e-5) <= value <= 1.2 * (1 + 1e-14)
+    assert np.linalg.norm(vector) == pytest.approx(1.0)
+    assert abs(vector @ frame[:, -1]) >= 1 - 1e-4
+
+
+def test_largest_eigenpair_of_zero_and_of_nan():
+    assert largest_eigenpair(np.zeros_like, 5, 1e-3)[0] == 0.0
+    assert np.isnan(largest_eigenpair(lambda v: np.full_like(v, np.nan), 5, 1e-3)[0])
