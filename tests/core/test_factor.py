@@ -92,6 +92,27 @@ def test_refinement_reaches_roundoff_times_cond_and_stops_at_the_accuracy_asked_
     assert coarse.products < fine.products
 
 
+@pytest.mark.parametrize("damping", [0.0, 1e-4])
+def test_a_residual_bounded_by_roundoff_is_not_measured(damping):
+    rng = np.random.default_rng(8)
+    products = []
+    for cond in (1e1, 1e2, 1e3, 1e4, 1e6):
+        for accuracy in (1e-12, 1e-9, 1e-6):
+            entries = Counted(with_singular_values(rng, 40, 50, np.geomspace(1, 1 / cond, 40)))
+            w = rng.standard_normal(40)
+            factor = GramCholesky(entries, damping, accuracy)
+            v, multiplier, image = factor.solve(w)
+            products.append(entries.products)
+            for lifted in (entries.entries @ v, image):
+                rest = w - lifted - damping * multiplier
+                assert np.linalg.norm(rest) <= max(accuracy, cond * EPS) * np.linalg.norm(w)
+    assert 0 in products
+    assert max(products) > 0
+    exact = Counted(np.eye(3, 4))
+    GramCholesky(exact).solve(np.ones(3))
+    assert exact.products > 0
+
+
 @pytest.mark.parametrize("metric", ["diagonal", "full"])
 def test_metric_and_compression_agree_with_their_entries(metric):
     rng = np.random.default_rng(4)
