@@ -107,9 +107,13 @@ class Network:
         """Whether D jumps (relu)."""
         return self.rule.piecewise and len(self.widths) > 2
 
-    @cached_property
+    @property
     def capabilities(self) -> frozenset[str]:
         """Return "gram", "second", "hvp"; "function" for K <= 200; "conserved" for linear and relu."""
+        return self._capabilities
+
+    @cached_property
+    def _capabilities(self) -> frozenset[str]:
         symbolic = {"function"} if self.n_in <= SYMBOLIC_LIMIT else set[str]()
         conserving = {"conserved"} if self.activation in ("linear", "relu") else set[str]()
         return frozenset({"gram", "second", "hvp"} | symbolic | conserving)
