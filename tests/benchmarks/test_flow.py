@@ -163,7 +163,7 @@ def test_stiff_flow(measure: Measure, method: str, rtol: float) -> None:
         sol = measure(group, method, lambda: sr.follow(flow, case.theta0, **options), rounds=3)
         theta, evaluations, jacobians = sol.theta, sol.nfev, sol.stats["jacobians"]
         assert sol.s[-1] == end
-        # the implicit steps are worth it: 15 079 explicit evaluations were measured, 1338 with 77 Jacobians
+        # the implicit steps are worth it: 15 178 explicit evaluations were measured, 1362 with 80 Jacobians
         assert (evaluations <= 3000) == (name == "auto")
     else:
         field = damped_field(flow)
