@@ -2,87 +2,76 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from typing import Any
 
 import casadi as ca
 import numpy as np
 
 from subriem.core.protocols import Array
-from subriem.integration.integrator import Engine, Integrator, Options, Piece, grid
-from subriem.reduction.casadi_errors import captured_stderr, failure_sentence
-from subriem.reduction.reduction import Reduction
+from subriem.integration.compiled import CompilationError, compile_function
+from subriem.integration.integrator import NODES, Engine, Integrator, Options, Piece, grid
+from subriem.integration.reduced import ReducedSystem
+from subriem.reduction.casadi_errors import failure_sentence, muted
 
-#: Steps an engine may take between two nodes.
-STEPS = 20_000
+#: Steps an engine may take between two nodes: a stretch that needs more is taken in shorter ones.
+STEPS = 250
+_COUNTS = {"n_steps": "steps", "n_reject": "rejected", "n_rhs": "evaluations", "n_jac": "jacobians"}
+_IDAS_COUNTS = {"nsteps": "steps", "netfails": "rejected", "nfevals": "evaluations", "nlinsetups": "jacobians"}
 
 
 class CasadiEngine(Engine):
     """An integrator of CasADi in the scaled time tau of [0, 1], so that it is built once for all stretches."""
 
-    def __init__(
-        self,
-        plugin: str,
-        settings: dict[str, Any],
-        reduction: Reduction,
-        quadratures: ca.Function | None,
-        options: Options,
-    ) -> None:
-        faces = reduction.stabilised(options.pole)
-        t, z, a, q = (ca.SX.sym(n, faces.ode.numel_in(i)) for i, n in enumerate(("t", "z", "a", "q")))
-        self.states, self.nodes = z.numel(), options.nodes
-        rates = [faces.ode(t, z, a, q)]
-        extra = ca.SX(0, 1)
-        if quadratures is not None:
-            rates.append(quadratures(t, z, faces.tops(t, z, a, q), q))
-            extra = ca.SX.sym("w", quadratures.numel_out(0))
+    def __init__(self, plugin: str, settings: dict[str, Any], system: ReducedSystem, options: Options) -> None:
+        rates = system.rates
+        t, x, a, q = (ca.SX.sym(name, rates.numel_in(i)) for i, name in enumerate("txaq"))
+        # without states the engine follows the time alone, and the unknowns beside it
+        self._idle = not x.numel()
+        clock = ca.SX.sym("clock", int(self._idle))
         tau, start, length = ca.SX.sym("tau"), ca.SX.sym("start"), ca.SX.sym("length")
-        scaled = [start + tau * length]
-        ode, alg = ca.substitute([ca.vertcat(*rates), faces.algebraic(t, z, a, q)], [t], scaled)
+        ode = ca.vertcat(rates(t, x, a, q), ca.SX.ones(clock.numel()))
+        ode, alg = ca.substitute([ode, system.algebraic(t, x, a, q)], [t], [start + tau * length])
         problem = {
-            "x": ca.vertcat(z, extra),
+            "x": ca.vertcat(x, clock),
             "z": a,
             "t": tau,
             "p": ca.vertcat(start, length, q),
             "ode": ca.cse(length * ode),
             "alg": alg,
         }
-        self._function = _built(plugin, problem, list(np.linspace(0, 1, self.nodes + 1)[1:]), settings, options.jit)
-
-    def advance(self, t0: float, t1: float, z: Array, a: Array, q: Array) -> Piece:
-        """Integrate from t0 to t1; a failure says so and gives the start alone."""
-        times = grid(t0, t1, self.nodes)
-        with captured_stderr() as noise:
+        times = list(np.linspace(0, 1, NODES + 1)[1:])
+        self._function = ca.integrator("integrate", plugin, problem, 0, times, settings)
+        self.notes: dict[str, Any] = {}
+        if options.jit:
             try:
-                found = self._function(x0=z, z0=a, p=np.concatenate([[t0, t1 - t0], q]))
+                self._function, self.notes["jit"] = compile_function(self._function)
+            except CompilationError as error:
+                self.notes["jit"] = f"not compiled: {error}"
+
+    def advance(self, t0: float, t1: float, x: Array, a: Array, q: Array) -> Piece:
+        """Integrate from t0 to t1; a failure says so and gives the start alone."""
+        times = grid(t0, t1)
+        start = [t0] if self._idle else x
+        with muted():
+            try:
+                found = self._function(x0=start, z0=a, p=np.concatenate([[t0, t1 - t0], q]))
             except RuntimeError as error:
-                return Piece(times[:1], z[None, :], a[None, :], failure_sentence(error, noise.text()))
-        states = np.vstack([z, np.asarray(found["xf"]).T])
-        unknowns = np.vstack([a, np.asarray(found["zf"]).T.reshape((self.nodes, -1))])
-        stats = {key: value for key, value in self._function.stats().items() if key.startswith("n_")}
+                return Piece(times[:1], x[None, :], a[None, :], failure_sentence(error))
+        states, unknowns = (
+            np.reshape(found[key].nonzeros(), (NODES, size)) for key, size in (("xf", len(start)), ("zf", a.size))
+        )
+        states = np.vstack([x, states[:, : x.size]])
+        unknowns = np.vstack([a, unknowns])
         finite = np.isfinite(states).all(axis=1) & np.isfinite(unknowns).all(axis=1)
         if finite.all():
-            return Piece(times, states, unknowns, "", stats)
-        last = int(np.argmin(finite))
-        return Piece(times[:last], states[:last], unknowns[:last], "a value was not finite", stats)
+            return Piece(times, states, unknowns, "", self._stats())
+        return Piece(times[:1], x[None, :], a[None, :], "a value was not finite", self._stats())
 
-
-def _built(
-    plugin: str, problem: dict[str, ca.SX], times: list[float], settings: dict[str, Any], jit: bool
-) -> ca.Function:
-    if not jit:
-        return ca.integrator("integrate", plugin, problem, 0, times, settings)
-    # CasADi compiles in the current folder
-    folder, here = tempfile.mkdtemp(prefix="subriem-"), os.getcwd()
-    compiled = {**settings, "jit": True, "compiler": "shell", "jit_options": {"compiler": "gcc", "flags": ["-O2"]}}
-    try:
-        os.chdir(folder)
-        return ca.integrator("integrate", plugin, problem, 0, times, compiled)
-    finally:
-        os.chdir(here)
-        shutil.rmtree(folder, ignore_errors=True)
+    def _stats(self) -> dict[str, int]:
+        if "jit" in self.notes and not self.notes["jit"].startswith("not"):
+            return {}  # compiled code does not count
+        stats = self._function.stats()
+        return {name: int(stats[key]) for key, name in (_COUNTS | _IDAS_COUNTS).items() if key in stats}
 
 
 class Rosenbrock(Integrator):
@@ -90,33 +79,33 @@ class Rosenbrock(Integrator):
 
     name = "rosenbrock"
 
-    def refuses(self, reduction: Reduction) -> str | None:
+    def refuses(self, system: ReducedSystem) -> str | None:
         """Return why not, or None."""
-        return _without_states(reduction)
+        return None
 
-    def prepare(self, reduction: Reduction, quadratures: ca.Function | None, options: Options) -> Engine:
+    def prepare(self, system: ReducedSystem, options: Options) -> Engine:
         """Set it up; the outputs are interpolated by its dense output, so the grid does not limit the steps."""
         settings = {
             "abstol": options.atol,
             "reltol": options.rtol,
-            "control_group_size": [options.nodes],
+            "control_group_size": [NODES],
             "max_num_steps": STEPS,
             "min_step_size": 1e-300,
             "print_stats": False,
         }
-        return CasadiEngine("rosenbrock", settings, reduction, quadratures, options)
+        return CasadiEngine("rosenbrock", settings, system, options)
 
 
 class Idas(Integrator):
-    """SUNDIALS' variable-order BDF."""
+    """SUNDIALS' variable-order BDF: many short restarts cost it more than a one-step method."""
 
     name = "idas"
 
-    def refuses(self, reduction: Reduction) -> str | None:
+    def refuses(self, system: ReducedSystem) -> str | None:
         """Return why not, or None."""
-        return _without_states(reduction)
+        return None
 
-    def prepare(self, reduction: Reduction, quadratures: ca.Function | None, options: Options) -> Engine:
+    def prepare(self, system: ReducedSystem, options: Options) -> Engine:
         """Set it up; its start is consistent already, so that IDACalcIC has nothing to do."""
         settings = {
             "abstol": options.atol,
@@ -126,10 +115,4 @@ class Idas(Integrator):
             "first_time": 1e-4,
             "verbose": False,
         }
-        return CasadiEngine("idas", settings, reduction, quadratures, options)
-
-
-def _without_states(reduction: Reduction) -> str | None:
-    if not reduction.system.state_columns:
-        return "nothing is left to integrate: the equations determine every variable at each time"
-    return None
+        return CasadiEngine("idas", settings, system, options)

@@ -1,4 +1,8 @@
-"""What integrates a reduced DAE: one interface for all engines."""
+"""What integrates a reduced DAE: one interface for all engines.
+
+An integrator reads off a `ReducedSystem` the face it needs: the semi-explicit one x' = f(t, x, a), 0 = g(t, x, a), or
+the explicit one, in which `reduction.elimination.solve_affine` has solved for the unknowns a.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
-import casadi as ca
 import numpy as np
 
 from subriem.core.protocols import Array
-from subriem.reduction.reduction import Reduction
+from subriem.integration.reduced import ReducedSystem
+
+#: Intervals of the grid on which an engine returns a stretch.
+NODES = 64
 
 
 @dataclass(frozen=True)
@@ -21,19 +27,13 @@ class Options:
     ----------
     rtol, atol : float
         Local tolerances on the states and unknowns.
-    pole : float
-        Baumgarte's pole, 0 for none.
     jit : bool
         Whether to compile by the machine's C compiler.
-    nodes : int
-        Number of intervals of the grid on which a piece is returned.
     """
 
     rtol: float
     atol: float
-    pole: float = 0.0
     jit: bool = False
-    nodes: int = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,27 +43,36 @@ class Piece:
     Attributes
     ----------
     t : (N + 1,) ndarray
-    z : (N + 1, m) ndarray
+    x : (N + 1, m) ndarray
         States, quadratures after them.
     a : (N + 1, l) ndarray
         Unknowns as the engine carries them.
     failure : str
         Why it ends before its goal; empty if it does not.
     stats : dict
+        Counts: steps, rejected, evaluations, jacobians, as far as they are known.
     """
 
     t: Array
-    z: Array
+    x: Array
     a: Array
     failure: str = ""
-    stats: dict[str, Any] = field(default_factory=dict)
+    stats: dict[str, int] = field(default_factory=dict)
 
 
 class Engine(ABC):
-    """An engine set up for one reduced system; it integrates from a consistent state over a stretch of time."""
+    """An engine set up for one reduced system; it integrates from a consistent state over a stretch of time.
+
+    Attributes
+    ----------
+    notes : dict
+        What the user should know of the set-up: compiler, fallbacks.
+    """
+
+    notes: dict[str, Any]
 
     @abstractmethod
-    def advance(self, t0: float, t1: float, z: Array, a: Array, q: Array) -> Piece:
+    def advance(self, t0: float, t1: float, x: Array, a: Array, q: Array) -> Piece:
         """Integrate from t0 to t1, or as far as it goes; t1 < t0 goes back in time."""
 
 
@@ -78,24 +87,16 @@ class Integrator(ABC):
     name: str
 
     @abstractmethod
-    def refuses(self, reduction: Reduction) -> str | None:
-        """Return why this reduction cannot be integrated this way, or None."""
+    def refuses(self, system: ReducedSystem) -> str | None:
+        """Return why this system cannot be integrated this way, or None."""
 
     @abstractmethod
-    def prepare(self, reduction: Reduction, quadratures: ca.Function | None, options: Options) -> Engine:
-        """Set the engine up.
-
-        Parameters
-        ----------
-        reduction : Reduction
-        quadratures : casadi.Function or None
-            (t, z, tops, q) -> integrands.
-        options : Options
-        """
+    def prepare(self, system: ReducedSystem, options: Options) -> Engine:
+        """Set the engine up."""
 
 
-def grid(t0: float, t1: float, nodes: int) -> Array:
-    """Return nodes + 1 equally spaced times, the ends exact."""
-    times = np.linspace(t0, t1, nodes + 1)
+def grid(t0: float, t1: float) -> Array:
+    """Return NODES + 1 equally spaced times, the ends exact."""
+    times = np.linspace(t0, t1, NODES + 1)
     times[0], times[-1] = t0, t1
     return times

@@ -1,248 +1,238 @@
-"""The march behind `solve`: pieces of an engine's path, projected, checked for rank, cut at events and breakpoints."""
+"""The march behind `solve`: stretches of an engine's path, projected, checked, cut where something happens."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from subriem.core.budget import CancelToken, Meter
+from subriem.core.errors import RankError
 from subriem.core.protocols import Array
-from subriem.core.rank import RankDecision
 from subriem.core.status import Status
-from subriem.integration.daesolution import Values
+from subriem.integration.crossings import Crossing, crossings
 from subriem.integration.events import Event, Occurrence
-from subriem.integration.integrator import Engine
-from subriem.integration.jetpath import Stretch, assemble
-from subriem.integration.pathrank import cond_growth, path_decisions, sign_changes
-from subriem.integration.reduced import Nodes, ReducedSystem
+from subriem.integration.integrator import NODES, Piece
+from subriem.integration.motion import Motion
+from subriem.integration.pathrank import Regularity, decisions, shrinkage, singular_beyond
+from subriem.integration.reduced import Nodes
+from subriem.integration.stretch import ORDER, Stretch
+from subriem.integration.watch import Watch
 
 #: Smallest stretch tried after failures, relative to the span: a failure is located to it.
-LOCATED = 1e-10
+LOCATED = 1e-11
 #: Growth of the state at which a failure is an escape.
 ESCAPE = 1e6
-#: Growth of the condition of the system Jacobian at which a failure is a loss of rank.
-SINGULAR = 1e4
-#: Drift over one piece, in units of the tolerance, above which the piece is taken again in halves.
-DRIFT = 1e3
-#: Bisections of an event.
-BISECTIONS = 200
+#: Loss of regularity of the system Jacobian at which a failure is a loss of rank.
+SINGULAR = 1e3
+#: Drift over one stretch, in units of the allowed error, above which the stretch is taken again, shorter.
+DRIFT = 1e4
+#: The first stretch, relative to the span.
+FIRST = 1 / 64
+#: Wall-clock seconds a stretch should take at most: between stretches a run can be cancelled.
+SECONDS = 0.25
+#: Growth of the length from one stretch to the next, and its share of what the error suggests.
+SAFETY = 0.8
+SMALLEST, LARGEST = 0.25, 64.0
 
 
 @dataclass
 class Track:
     """What a march has gathered."""
 
-    t: list[Array] = field(default_factory=list)
-    jets: list[Array] = field(default_factory=list)
-    drift: list[Array] = field(default_factory=list)
-    rank: list[np.ndarray] = field(default_factory=list)
-    quadratures: list[Array] = field(default_factory=list)
     stretches: list[Stretch] = field(default_factory=list)
+    ranks: dict[float, int] = field(default_factory=dict)
+    residual: float = 0.0
     events: list[Occurrence] = field(default_factory=list)
-    stats: dict[str, Any] = field(default_factory=dict)
+    pieces: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 class March:
-    """Marches a reduced system from a consistent state over a span.
+    """Marches from a consistent state over a span, in stretches that its nodes resolve.
 
     Parameters
     ----------
-    system : ReducedSystem
-    engine, fine : Engine
-        The engine for whole pieces, and one with a single interval for locating events.
-    tolerance : float
-    project, stop_on_rank_change : bool
-    events : sequence of Event
+    motion : Motion
+    span : (float, float)
+    stop : bool
+        Whether a loss of rank between nodes ends the march.
+    events : collection of Event
         Functions of (t, Values).
+    meter, token
+        Limits and cancellation.
     """
 
     def __init__(
         self,
-        system: ReducedSystem,
-        engine: Engine,
-        fine: Engine,
-        tolerance: float,
-        project: bool,
-        stop_on_rank_change: bool,
-        events: Sequence[Event],
+        motion: Motion,
+        span: tuple[float, float],
+        stop: bool,
+        events: Collection[Event],
         meter: Meter,
         token: CancelToken,
     ) -> None:
-        self.system, self.engine, self.fine = system, engine, fine
-        self.tolerance, self.project, self.stop = tolerance, project, stop_on_rank_change
-        self.events, self.meter, self.token = tuple(events), meter, token
-        self.track = Track()
+        self.motion, self.span, self.stop, self.events = motion, span, stop, tuple(events)
+        self.meter, self.token = meter, token
+        self.track, self.watch = Track(), Watch(motion.system)
         self.status: Status | None = None
         self.message = ""
-        self.pieces = 0
-        self.decision: RankDecision | None = None
+        self._step = FIRST * (span[1] - span[0])
+        self._smallest = LOCATED * abs(span[1] - span[0])
 
-    def segment(
-        self, t0: float, t1: float, z: Array, a: Array, q: Array, w: Array, fraction: tuple[float, float]
-    ) -> tuple[float, Array, Array, Array, Occurrence | None]:
-        """March over a stretch without breakpoints; return where it stopped, with the event that stopped it."""
-        length = t1 - t0
-        careful = self.meter.progress is not None or self.meter.budget != type(self.meter.budget)()
-        step = length / 32 if careful else length
-        t = t0
-        while self.status is None and t != t1:
-            goal = t1 if abs(t1 - t) <= abs(step) * (1 + 1e-9) else t + step
+    def end(self, status: Status, message: str) -> None:
+        """End the march; the first reason is kept."""
+        if self.status is None:
+            self.status, self.message = status, message
+
+    def leg(self, goal: float, here: Nodes, q: Array, fired: Collection[Event]) -> tuple[Nodes, list[Event]]:
+        """March from a point to a time with constant data; return where it stopped and the resets that stopped it.
+
+        Parameters
+        ----------
+        goal : float
+        here : Nodes
+            One point.
+        q : ndarray
+        fired : collection of Event
+            Events that have just happened at this point.
+        """
+        while self.status is None and here.t[0] != goal:
             self._limits()
             if self.status is not None:
                 break
-            piece = self.engine.advance(t, goal, np.concatenate([z, w]), a, q)
-            self.pieces += 1
-            self._count(piece.stats)
-            if piece.failure:
-                if abs(step) <= LOCATED * abs(length) or t + step / 2 == t:
-                    self._fail(t, z, a, q, piece.failure)
+            t = float(here.t[0])
+            to = goal if abs(goal - t) <= abs(self._step) * (1 + 1e-9) else t + self._step
+            stretch, failure = self._stretch(here, to, q)
+            if stretch is None:
+                if abs(to - t) <= max(self._smallest, 4 * np.spacing(abs(t))):
+                    self._fail(here, q, failure)
                     break
-                step /= 2
+                self._step = (to - t) / 4
                 continue
-            m = z.size
-            nodes = self.system.polish(piece.t, piece.z[:, :m], piece.a, q, self.project)
-            if self._drifts(nodes) and abs(step) > abs(length) / 4096:
-                step = (goal - t) / 2
-                continue
-            found = self._cut(nodes, piece.z[:, m:], q)
-            t, z, a, w = float(found[0].t[-1]), found[0].z[-1], found[0].a[-1], found[1][-1]
-            self._record(*found[:2], q)
-            low, high = fraction
-            self.meter.tell(low + (high - low) * (t - t0) / length, f"t = {t:.4g}")
-            if found[2] is not None:
-                return t, z, a, w, found[2]
-            if goal != t1 and not careful:
-                step *= 2
-        return t, z, a, w, None
+            stretch, happened = self._cut(stretch, fired)
+            self.track.stretches.append(stretch)
+            here, fired = stretch.nodes[-1:], ()
+            low, high = self.span
+            self.meter.tell((here.t[0] - low) / (high - low), f"t = {here.t[0]:.4g}")
+            if resets := [crossing.event for crossing in happened if crossing.event.reset is not None]:
+                return here, resets
+        return here, []
 
     def _limits(self) -> None:
-        spent = self.meter.spent(self.pieces, int(self.track.stats.get("evaluations", 0)))
+        spent = self.meter.spent(self.track.pieces, self.track.counts.get("evaluations", 0))
         if self.token.reason:
-            self.status, self.message = Status.CANCELLED, self.token.reason
+            self.end(Status.CANCELLED, self.token.reason)
         elif spent:
-            self.status, self.message = Status.BUDGET_SPENT, spent
+            self.end(Status.BUDGET_SPENT, spent)
 
-    def _count(self, stats: dict[str, Any]) -> None:
-        total = self.track.stats
-        for name, key in (
-            ("n_steps", "steps"),
-            ("n_reject", "rejected"),
-            ("n_rhs", "evaluations"),
-            ("n_jac", "jacobians"),
-        ):
-            if name in stats:
-                total[key] = total.get(key, 0) + int(stats[name])
+    def _stretch(self, here: Nodes, to: float, q: Array) -> tuple[Stretch | None, str]:
+        """Integrate to a time; return the stretch, or None and why not. The next length is chosen on the way."""
+        started = perf_counter()
+        piece = self.motion.engine.advance(float(here.t[0]), to, here.x[0], here.a[0], q)
+        seconds = perf_counter() - started
+        self._count(piece)
+        if piece.failure:
+            return None, piece.failure
+        try:
+            nodes = self.motion.polish(piece.t, piece.x, piece.a, q)
+        except RankError as error:
+            return None, error.what
+        nodes.drift[0] = 0.0
+        allowed = float(np.max(self.motion.allowed(nodes.x[:, : self.motion.system.states]), initial=0.0))
+        shortest = abs(to - here.t[0]) <= FIRST**2 * abs(self.span[1] - self.span[0])
+        if self.motion.project and nodes.drift.max() > DRIFT * allowed and not shortest:
+            return None, f"the constraints are left by {nodes.drift.max():.1e}"
+        stretch = Stretch(self.motion, nodes, q)
+        late = float(stretch.error[-NODES // 4 :].max(initial=0.0))  # a transient at the start is refined, not repeated
+        growth = float(np.clip(SAFETY * max(late, 1e-300) ** (-1 / ORDER), SMALLEST, LARGEST))
+        length = (to - float(here.t[0])) * min(growth, max(SECONDS / max(seconds, 1e-9), SMALLEST))
+        self._step = float(np.copysign(max(abs(length), self._smallest), length))
+        return stretch, ""
 
-    def _drifts(self, nodes: Nodes) -> bool:
-        return self.project and bool(nodes.drift.max(initial=0.0) > DRIFT * self.tolerance)
+    def _count(self, piece: Piece) -> None:
+        self.track.pieces += 1
+        for name, count in piece.stats.items():
+            self.track.counts[name] = self.track.counts.get(name, 0) + count
 
-    def _fail(self, t: float, z: Array, a: Array, q: Array, why: str) -> None:
-        """Name the end of a march that cannot go on."""
-        growth = cond_growth(self.system, t, z, a, q)
-        size = 1 + max(
-            (float(np.abs(stretch.z[0]).max(initial=0.0)) for stretch in self.track.stretches[:1]), default=0.0
-        )
-        if float(np.abs(z).max(initial=0.0)) > ESCAPE * size:
-            self.status, what = Status.ESCAPED, f"a state grew to {np.abs(z).max():.1e}"
-        elif growth > SINGULAR:
-            self.status, what = (
-                Status.RANK_CHANGED,
-                f"the system Jacobian loses rank, its condition grew by {growth:.1e},",
-            )
-        elif "finite" in why:
-            self.status, what = Status.NOT_FINITE, why
-        else:
-            self.status, what = Status.STEP_TOO_SMALL, why
-        row = assemble(self.system, np.array([t]), z[None], a[None], q)
-        self.message = f"{what} at t = {t:.10g}{self._culprit(row[0])}"
+    # --- what happens on a stretch ----------------------------------------------------------------------------------
 
-    def _culprit(self, row: Array) -> str:
-        """Name the variable of the largest value, which tells where to look."""
-        where = self.system.reduction.system
-        size = np.abs(np.nan_to_num(row, nan=np.inf))
-        return (
-            f", largest {where.column_name(where.columns[int(np.argmax(size))])} = {row[int(np.argmax(size))]:.3g}"
-            if row.size
-            else ""
-        )
+    def _cut(self, stretch: Stretch, fired: Collection[Event]) -> tuple[Stretch, list[Crossing]]:
+        """End a stretch where something ends it, and record events, ranks and residuals."""
+        happened = crossings(stretch, self.events, fired)
+        final = next((c.t for c in happened if c.event.terminal or c.event.reset is not None), None)
+        singular = Regularity(stretch).singular_time() if self.stop else None
+        violated = self.watch.violated(stretch)
+        forward = 1.0 if stretch.nodes.t[-1] >= stretch.nodes.t[0] else -1.0
+        ends = [t for t in (final, singular, violated and violated[0]) if t is not None]
+        first = min(ends, key=lambda t: forward * t, default=None)
+        if first is not None:
+            stretch = _until(stretch, first)
+            slack = 4 * np.spacing(abs(first))
+            happened = [c for c in happened if forward * (c.t - first) <= slack]
+            if violated is not None and violated[0] == first:
+                self.end(Status.INCONSISTENT, violated[1])
+            elif singular == first:
+                self._rank_changed(stretch)
+        self._record(stretch, happened)
+        return stretch, happened
 
-    def _record(self, nodes: Nodes, w: Array, q: Array) -> None:
+    def _rank_changed(self, stretch: Stretch) -> None:
+        end = stretch.nodes[-1:]
+        row = self.motion.system.jets(end, stretch.q)[0]
+        self.track.events.append(Occurrence("rank", float(end.t[0]), row, True))
+        names = self.watch.culprit(end, stretch.q)
+        self.end(Status.RANK_CHANGED, f"the system Jacobian is singular at t = {end.t[0]:.10g}{names}")
+
+    def _record(self, stretch: Stretch, happened: list[Crossing]) -> None:
         track = self.track
-        decisions = path_decisions(self.system, nodes.t, nodes.z, nodes.a, q)
-        track.rank.append(np.array([-1 if entry is None else entry.rank for entry in decisions]))
-        track.t.append(nodes.t)
-        track.jets.append(assemble(self.system, nodes.t, nodes.z, nodes.a, q))
-        track.drift.append(nodes.drift)
-        track.quadratures.append(w)
-        track.stretches.append(Stretch(self.system, nodes.t, nodes.z, nodes.a, q))
+        for crossing in happened:
+            row = self.motion.system.jets(stretch.at(np.array([crossing.t])), stretch.q)[0]
+            track.events.append(Occurrence(crossing.event.name, crossing.t, row, crossing.event.terminal))
+            if crossing.event.terminal:
+                self.end(Status.EVENT, f"event {crossing.event.name!r} at t = {crossing.t:.10g}")
+        track.residual = max(track.residual, self.watch.residual(stretch))
+        track.ranks |= {t: decision.rank for t, decision in decisions(stretch)}
 
-    # --- events -----------------------------------------------------------------------------------------------------
+    # --- a march that cannot go on ----------------------------------------------------------------------------------
 
-    def _cut(self, nodes: Nodes, w: Array, q: Array) -> tuple[Nodes, Array, Occurrence | None]:
-        """Find what happens on a piece, and end it at the first terminal event, reset or change of rank."""
-        happened: list[tuple[float, Event | None, int]] = []
-        rows = assemble(self.system, nodes.t, nodes.z, nodes.a, q) if self.events else np.zeros((nodes.t.size, 0))
-        reduction = self.system.reduction
-        for event in self.events:
-            values = [
-                float(event.function(float(t), Values(reduction, row))) for t, row in zip(nodes.t, rows, strict=True)
-            ]
-            for i in range(len(values) - 1):
-                if event.crossed(values[i], values[i + 1]):
-                    happened.append((self._locate(event, nodes, w, q, i, values[i]), event, i))
-        if self.stop:
-            happened += [(time, None, i) for time, i in sign_changes(self.system, nodes, q)]
-        forward = 1.0 if nodes.t[-1] >= nodes.t[0] else -1.0
-        for time, event, i in sorted(happened, key=lambda entry: forward * entry[0]):
-            z, a, v = self._state(nodes, w, q, i, time)
-            row = assemble(self.system, np.array([time]), z[None], a[None], q)[0]
-            if event is None:
-                self.status, self.message = Status.RANK_CHANGED, f"the system Jacobian is singular at t = {time:.10g}"
-                occurrence = Occurrence("rank", time, row, True)
-            else:
-                occurrence = Occurrence(event.name, time, row, event.terminal)
-            self.track.events.append(occurrence)
-            if event is not None and not event.terminal and event.reset is None:
-                continue
-            if event is not None and event.terminal:
-                self.status, self.message = Status.EVENT, f"event {event.name!r} at t = {time:.10g}"
-            return self._until(nodes, w, i, time, z, a, v), np.vstack([w[: i + 1], v[None]]), occurrence
-        return nodes, w, None
+    def _fail(self, here: Nodes, q: Array, why: str) -> None:
+        """Name the end of a march that cannot go on."""
+        start = self.track.stretches[0] if self.track.stretches else Stretch(self.motion, here, q)
+        size, now = 1 + np.abs(start.nodes.x[0]).max(initial=0.0), np.abs(here.x[0]).max(initial=0.0)
+        lost = shrinkage(start, here)
+        if now > ESCAPE * size:
+            status, what = Status.ESCAPED, f"a state grew to {now:.1e}"
+        elif lost > SINGULAR:
+            self._lost(here, q, lost)
+            return
+        elif "finite" in why and "small" not in why:
+            status, what = Status.NOT_FINITE, why
+        else:
+            status, what = Status.STEP_TOO_SMALL, why
+        self.end(status, f"{what} at t = {here.t[0]:.10g}{self.watch.largest(here, q)}")
 
-    def _state(self, nodes: Nodes, w: Array, q: Array, i: int, time: float) -> tuple[Array, Array, Array]:
-        """Integrate from the node before to a time."""
-        z, a, v, m = nodes.z[i], nodes.a[i], w[i], nodes.z.shape[1]
-        if time == nodes.t[i]:
-            return z, a, v
-        piece = self.fine.advance(float(nodes.t[i]), time, np.concatenate([z, v]), a, q)
-        polished = self.system.polish(piece.t[-1:], piece.z[-1:, :m], piece.a[-1:], q, self.project)
-        return polished.z[0], polished.a[0], piece.z[-1, m:]
+    def _lost(self, here: Nodes, q: Array, nearer: float) -> None:
+        stretches = self.track.stretches
+        time = singular_beyond(stretches) if stretches else float(here.t[0])
+        self.track.events.append(Occurrence("rank", time, self.motion.system.jets(here, q)[0], True))
+        names = self.watch.culprit(here, q)
+        self.end(Status.RANK_CHANGED, f"the system Jacobian loses rank at t = {time:.10g}{names} ({nearer:.0e} times)")
 
-    def _locate(self, event: Event, nodes: Nodes, w: Array, q: Array, i: int, before: float) -> float:
-        from scipy.optimize import brentq
+    @property
+    def stats(self) -> dict[str, Any]:
+        """Counts of the engine and of stretches."""
+        return {"pieces": self.track.pieces, **self.track.counts}
 
-        def value(time: float) -> float:
-            if time == left:
-                return before
-            z, a, _ = self._state(nodes, w, q, i, time)
-            row = assemble(self.system, np.array([time]), z[None], a[None], q)[0]
-            return float(event.function(time, Values(self.system.reduction, row)))
 
-        left, right = float(nodes.t[i]), float(nodes.t[i + 1])
-        tolerance = 4 * np.finfo(float).eps * max(abs(left), abs(right))
-        if np.sign(value(right)) == np.sign(before):
-            return right
-        return float(brentq(value, left, right, xtol=max(tolerance, 1e-15 * abs(right - left)), maxiter=BISECTIONS))
-
-    @staticmethod
-    def _until(nodes: Nodes, w: Array, i: int, time: float, z: Array, a: Array, v: Array) -> Nodes:
-        keep = slice(0, i + 1)
-        return Nodes(
-            np.append(nodes.t[keep], time),
-            np.vstack([nodes.z[keep], z[None]]),
-            np.vstack([nodes.a[keep], a[None]]),
-            np.append(nodes.drift[keep], nodes.drift[i]),
-        )
+def _until(stretch: Stretch, t: float) -> Stretch:
+    """Return a stretch up to a time on it."""
+    if t == stretch.nodes.t[-1]:
+        return stretch
+    i = int(stretch.interval(np.array([t]))[0])
+    end = stretch.at(np.array([t]))
+    nodes = stretch.nodes[: i + 1] if t == stretch.nodes.t[i] and i else stretch.nodes.until(i, end)
+    return Stretch(stretch.motion, nodes, stretch.q, stretch.depth)

@@ -1,78 +1,156 @@
-"""The rank of the system Jacobian along a path: decided at the nodes, its changes located between them."""
+"""The rank of the system Jacobian along a path: decided at nodes, its losses located between them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from subriem.core.equilibrated import decide, equilibrate, rank_factor
+from subriem.core.equilibrated import equilibrate, rank_factor
 from subriem.core.protocols import Array
 from subriem.core.rank import RankDecision
-from subriem.integration.reduced import Nodes, ReducedSystem
+from subriem.integration.reduced import Nodes
+from subriem.integration.stretch import Stretch
 
-#: Nodes of a piece at which the rank is decided: a decision costs as much as some steps.
-LOOKS = 9
-#: Entries of the Jacobians of a piece at most, to look for a change of sign.
-ENTRIES = 1_000_000
-
-
-def path_decisions(system: ReducedSystem, t: Array, z: Array, a: Array, q: Array) -> list[RankDecision | None]:
-    """Return the decision at each node, None where none was taken; the first and the last are always looked at."""
-    found: list[RankDecision | None] = [None] * t.size
-    rows, columns = system.faces.reduced.numel_out(0), system.faces.reduced.numel_in(2)
-    if not rows * columns:
-        return found
-    chosen = np.unique(np.linspace(0, t.size - 1, min(LOOKS, t.size)).astype(int))
-    jacobians = system.jacobians(t[chosen], z[chosen], a[chosen], system.repeat(q, chosen.size))
-    policy = system.reduction.policy
-    for index, matrix in zip(chosen, jacobians, strict=True):
-        if np.isfinite(matrix).all():
-            found[index] = rank_factor(matrix, policy).decision
-    return found
+#: Nodes of a stretch at which the rank is decided: a decision costs as much as some steps.
+LOOKS = 3
+#: Multiplications that may be spent on the singular values along a stretch.
+WORK = 5e7
+#: A regularity this much below that of a neighbouring node may be on its way through zero.
+FALLING = 0.6
+#: Regularity, relative to the nodes around, at which a located minimum counts as zero: the path itself is only known to
+#: the tolerance of the run.
+ZERO = 1e-6
+#: Powers of t* - t with which a least singular value vanishes: a fold, a crossing, a singular constraint.
+POWERS = np.array([0.5, 1.0, 2.0])
 
 
-def cond_growth(system: ReducedSystem, t: float, z: Array, a: Array, q: Array) -> float:
-    """Return cond J at a point over cond J at the start, both in the scaling of the start.
+def decisions(stretch: Stretch) -> list[tuple[float, RankDecision]]:
+    """Return decisions at some nodes with their times, the first and the last node among them."""
+    nodes = stretch.nodes
+    chosen = nodes[np.unique(np.linspace(0, nodes.t.size - 1, min(LOOKS, nodes.t.size)).astype(int))]
+    matrices = stretch.motion.system.jacobians(chosen, stretch.q)
+    policy = stretch.motion.system.reduction.policy
+    return [
+        (float(t), rank_factor(matrix, policy).decision)
+        for t, matrix in zip(chosen.t, matrices, strict=True)
+        if matrix.size and np.isfinite(matrix).all()
+    ]
 
-    Equilibrating anew would hide a row that shrinks to zero.
+
+class Regularity:
+    """How far the system Jacobian is from losing rank, in the scaling of one node.
+
+    Equilibrating anew at each node would hide a row that shrinks to zero.
     """
-    reduction = system.reduction
-    point, where = reduction.consistent, reduction.system
-    tops = point.values(where.top_columns)[None]
-    first = system.reduced(
-        np.array([point.t]), point.values(where.state_columns)[None], tops, reduction.dae.data(point.t)[None]
-    )
-    scaled, rows, columns = equilibrate(first[0])
-    (now,) = system.jacobians(np.array([t]), z[None], a[None], q[None])
-    if not np.isfinite(now).all():
-        return np.inf
-    before = decide(scaled, reduction.policy)
-    after = decide(rows[:, None] * now * columns, reduction.policy, scale=before.sigma_max)
-    return after.cond / before.cond
+
+    def __init__(self, stretch: Stretch) -> None:
+        self.stretch = stretch
+        (matrix,) = stretch.motion.system.jacobians(stretch.nodes[:1], stretch.q)
+        self.usable = bool(matrix.size) and bool(np.isfinite(matrix).all())
+        self._rows, self._columns = equilibrate(matrix)[1:] if self.usable else (matrix, matrix)
+        self._square = matrix.shape[0] == matrix.shape[1]
+
+    def __call__(self, nodes: Nodes) -> tuple[Array, Array]:
+        """Return the smallest singular value at each node, and the sign of the determinant (1 if not square)."""
+        matrices = self.stretch.motion.system.jacobians(nodes, self.stretch.q)
+        scaled = self._rows[:, None] * np.nan_to_num(matrices) * self._columns
+        least: Array = np.linalg.svd(scaled, compute_uv=False)[:, -1].astype(float)
+        return least, np.linalg.slogdet(scaled)[0] if self._square else np.ones(least.size)
+
+    def singular_time(self) -> float | None:
+        """Return the first time at which the Jacobian loses rank between the nodes, or None."""
+        if not self.usable:
+            return None
+        rows, columns = self._rows.size, self._columns.size
+        size = self.stretch.nodes.t.size
+        stride = int(np.ceil(size * rows**2 * columns / WORK))
+        chosen = np.unique(np.append(np.arange(0, size, stride), size - 1))
+        nodes = self.stretch.nodes[chosen]
+        least, sign = self(nodes)
+        for k in range(least.size - 1):
+            high = max(least[max(k - 1, 0)], least[k + 1])
+            if sign[k] * sign[k + 1] < 0:
+                found = self._crossing(nodes, k, sign[k])
+            elif least[k] < FALLING * high and least[k] <= min(least[max(k - 1, 0)], least[k + 1]):
+                found = self._minimum(nodes, k)
+            else:
+                continue
+            if self._least(found) <= ZERO * max(high, least[k]):
+                return found
+        return None
+
+    def _least(self, t: float) -> float:
+        return float(self(self.stretch.at(np.array([t])))[0][0])
+
+    def _crossing(self, nodes: Nodes, k: int, sign: float) -> float:
+        """Locate the zero of det J between two nodes by bisection."""
+        low, high = float(nodes.t[k]), float(nodes.t[k + 1])
+        for _ in range(60):
+            middle = (low + high) / 2
+            if middle in (low, high):
+                break
+            here = self(self.stretch.at(np.array([middle])))[1][0]
+            low, high = (middle, high) if here == sign else (low, middle)
+        return low
+
+    def _minimum(self, nodes: Nodes, k: int) -> float:
+        """Locate the least regular point around a node: a cusp, since J can vanish like |t - t*|."""
+        from scipy.optimize import minimize_scalar
+
+        first, last = float(nodes.t[max(k - 1, 0)]), float(nodes.t[k + 1])
+        ends = (min(first, last), max(first, last))
+        found = minimize_scalar(
+            self._least, bounds=ends, method="bounded", options={"xatol": 1e-12 * (ends[1] - ends[0])}
+        )
+        return float(found.x)
 
 
-def sign_changes(system: ReducedSystem, nodes: Nodes, q: Array) -> list[tuple[float, int]]:
-    """Return times at which det J changes its sign, with the node before: there J is singular though no node is."""
-    rows, columns = system.faces.reduced.numel_out(0), system.faces.reduced.numel_in(2)
-    if rows != columns or not rows or rows * columns * nodes.t.size > ENTRIES:
-        return []
-    signs, _ = np.linalg.slogdet(system.jacobians(nodes.t, nodes.z, nodes.a, system.repeat(q, nodes.t.size)))
-    changes = np.flatnonzero(signs[:-1] * signs[1:] < 0)
-    return [(_between(system, nodes, q, int(i)), int(i)) for i in changes]
+def singular_beyond(stretches: Sequence[Stretch]) -> float:
+    """Return where the Jacobian loses rank beyond the end of a path that no step could pass; else that end.
+
+    Near the loss at t* the least singular value is sigma = C (t* - t)^p. So 1 / (log sigma)' = (t - t*) / p is linear,
+    which gives a first t* and p, and sigma^(1/p) is smooth with a simple zero, which gives the last one.
+    """
+    t, start = float(stretches[-1].nodes.t[-1]), float(stretches[-1].nodes.t[0])
+    regularity = Regularity(stretches[-1])
+    if not regularity.usable or t == start:
+        return t
+    points = t + (start - t) * np.array([0.0, 0.1, 0.5, 0.6])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(_least(regularity, stretches, points))
+        slopes = np.diff(points)[::2] / np.diff(logs)[::2]  # (t - t*) / p
+        middles = (points[::2] + points[1::2]) / 2
+        power = np.diff(middles)[0] / np.diff(slopes)[0]
+        beyond = middles[0] - power * slopes[0] - t
+    if not np.isfinite(beyond) or beyond * (t - start) < 0 or abs(beyond) > 10 * abs(t - start):
+        return t
+    power = POWERS[int(np.argmin(np.abs(np.log(np.maximum(power, 1e-3) / POWERS))))]
+    points = t - 2 * beyond * np.linspace(0, 1, 5)
+    values = _least(regularity, stretches, points) ** (1 / power)
+    apart = values[:, None] - values + np.eye(values.size)
+    with np.errstate(divide="ignore", invalid="ignore"):  # Lagrange: t as a function of sigma^(1/p), at 0
+        weights = [np.prod(np.delete(-values, i)) / np.prod(apart[i]) for i in range(values.size)]
+        found = float(points @ weights)
+    return found if np.isfinite(found) and abs(found - t - beyond) <= abs(beyond) else t
 
 
-def _between(system: ReducedSystem, nodes: Nodes, q: Array, i: int) -> float:
-    """Locate the zero of det J on the straight line between two nodes, by bisection."""
-    low, high = 0.0, 1.0
-    (sign,) = np.linalg.slogdet(_jacobian_at(system, nodes, q, i, low))[0]
-    for _ in range(60):
-        middle = (low + high) / 2
-        (here,) = np.linalg.slogdet(_jacobian_at(system, nodes, q, i, middle))[0]
-        low, high = (middle, high) if here == sign else (low, middle)
-    return float(nodes.t[i] + low * (nodes.t[i + 1] - nodes.t[i]))
+def _least(regularity: Regularity, stretches: Sequence[Stretch], points: Array) -> Array:
+    """Return the least singular values at times on the last stretches."""
+    values = []
+    for point in points:
+        owner = next(
+            (s for s in reversed(stretches) if (point - s.nodes.t[0]) * (s.nodes.t[-1] - s.nodes.t[0]) >= 0),
+            stretches[0],
+        )
+        values.append(float(regularity(owner.at(np.array([point])))[0][0]))
+    return np.array(values)
 
 
-def _jacobian_at(system: ReducedSystem, nodes: Nodes, q: Array, i: int, share: float) -> Array:
-    pair = slice(i, i + 2)
-    weights = np.array([1 - share, share])
-    t, z, a = (np.atleast_1d(weights @ part[pair]) for part in (nodes.t, nodes.z, nodes.a))
-    return system.jacobians(t, z[None], a[None], system.repeat(q, 1))
+def shrinkage(stretch: Stretch, end: Nodes) -> float:
+    """Return by which factor the Jacobian is nearer to a loss of rank at a point than at the start of a stretch."""
+    regularity = Regularity(stretch)
+    if not regularity.usable:
+        return 1.0
+    before, after = (float(regularity(nodes)[0][0]) for nodes in (stretch.nodes[:1], end))
+    return before / max(after, 1e-300)

@@ -1,9 +1,10 @@
-"""The reduced system evaluated at many points at once: projection, unknowns, their rates, singular values."""
+"""The reduced system evaluated at many points at once: projection, unknowns, rates, residuals, Jacobians."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import casadi as ca
 import numpy as np
@@ -11,34 +12,13 @@ import numpy as np
 from subriem.core.errors import RankError
 from subriem.core.protocols import Array
 from subriem.core.rank import EPS
+from subriem.integration.batch import Batch
 from subriem.reduction.reduction import Reduction
 
 #: Newton steps of a projection or of the unknowns at most; they converge in one or two.
 STEPS = 8
 #: Roundoffs of the state at which a constraint counts as met.
 ROUNDOFFS = 8.0
-
-
-class Batch:
-    """A CasADi function (t, z, a, q) -> column with its Jacobians, called for all rows of arrays at once."""
-
-    def __init__(self, function: ca.Function, by: tuple[int, ...]) -> None:
-        arguments = [ca.SX.sym(f"x{i}", function.numel_in(i)) for i in range(function.n_in())]
-        value = function(*arguments)
-        parts = [ca.densify(value)]
-        parts += [ca.densify(ca.jacobian(value, arguments[i])) for i in by]
-        self._function = ca.Function("batch", arguments, [ca.vec(ca.cse(part)) for part in parts])
-        self._shapes = [(value.numel(), part.shape[1]) for part in parts[1:]]
-
-    def __call__(self, *arguments: Array) -> list[Array]:
-        """Return the value (N, m) and the Jacobians (N, m, len), for arguments of N rows."""
-        count = arguments[0].shape[0]
-        found = self._function.call([ca.DM(argument.reshape((count, -1)).T) for argument in arguments])
-        arrays = [np.asarray(part).reshape((-1, count)).T for part in found]
-        return [
-            arrays[0],
-            *(a.reshape((count, c, r)).transpose(0, 2, 1) for a, (r, c) in zip(arrays[1:], self._shapes, strict=True)),
-        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +28,8 @@ class Nodes:
     Attributes
     ----------
     t : (N,) ndarray
-    z : (N, m) ndarray
-        States.
+    x : (N, m) ndarray
+        States, quadratures after them.
     a : (N, l) ndarray
         Unknowns as the engine carries them.
     drift : (N,) ndarray
@@ -57,48 +37,75 @@ class Nodes:
     """
 
     t: Array
-    z: Array
+    x: Array
     a: Array
     drift: Array
 
+    def until(self, i: int, end: Nodes) -> Nodes:
+        """Return the nodes up to number i, and one more after them."""
+        return Nodes(*(np.concatenate([getattr(self, n)[: i + 1], getattr(end, n)]) for n in ("t", "x", "a", "drift")))
+
+    def __getitem__(self, chosen: Any) -> Nodes:
+        return Nodes(self.t[chosen], self.x[chosen], self.a[chosen], self.drift[chosen])
+
 
 class ReducedSystem:
-    """A reduction's functions in batches.
+    """x' = f(t, x, a), 0 = g(t, x, a): states x = (z, w) with quadratures w after the states z of a reduction.
 
     Parameters
     ----------
     reduction : Reduction
     pole : float
         Baumgarte's pole.
+    integrands : casadi.Function, optional
+        (t, z, tops, q) -> w'.
+
+    Attributes
+    ----------
+    states : int
+        Number of states z.
+    rates, algebraic : casadi.Function
+        f and g: (t, x, a, q) -> column.
     """
 
-    def __init__(self, reduction: Reduction, pole: float = 0.0) -> None:
-        self.reduction = reduction
-        faces = reduction.stabilised(pole)
-        self.faces = faces
-        self._algebraic = Batch(faces.algebraic, (2,))
-        self._all = Batch(faces.algebraic, (0, 1, 2))
-        self._ode = Batch(faces.ode, ())
-        self._tops = Batch(faces.tops, ())
-        self._reduced = Batch(faces.reduced, (2,))
-        self._constraints = Batch(faces.projection, (1,))
-        self.constrained = bool(faces.projection.numel_out(0))
+    def __init__(self, reduction: Reduction, pole: float = 0.0, integrands: ca.Function | None = None) -> None:
+        self.reduction, self.pole, self.integrands = reduction, pole, integrands
+        self.faces = faces = reduction.stabilised(pole)
+        self.states = faces.ode.numel_in(1)
+        self.quadratures = 0 if integrands is None else integrands.numel_out(0)
+        t, z, a, q = (ca.SX.sym(name, faces.ode.numel_in(i)) for i, name in enumerate("tzaq"))
+        x = ca.vertcat(z, ca.SX.sym("w", self.quadratures))
+        found = [faces.ode(t, z, a, q)]
+        if integrands is not None:
+            found.append(integrands(t, z, faces.tops(t, z, a, q), q))
+        self.rates = ca.Function("rates", [t, x, a, q], [ca.cse(ca.vertcat(*found))])
+        self.algebraic = ca.Function("algebraic", [t, x, a, q], [faces.algebraic(t, z, a, q)])
 
-    def repeat(self, q: Array, count: int) -> Array:
-        """Return the data for each of `count` points."""
-        return np.tile(q, (count, 1))
+    def __getstate__(self) -> tuple[Any, ...]:
+        return self.reduction, self.pole, self.integrands
 
-    def polish(self, t: Array, z: Array, a: Array, q: Array, project: bool = True) -> Nodes:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.__init__(*state)
+
+    @property
+    def constrained(self) -> bool:
+        """Whether there are constraints between the states."""
+        return bool(self.faces.projection.numel_out(0))
+
+    # --- back onto the equations ------------------------------------------------------------------------------------
+
+    def polish(self, t: Array, x: Array, a: Array, q: Array, project: bool = True) -> Nodes:
         """Return the points with states moved onto the constraints by least norm, and the unknowns solved for."""
-        data = self.repeat(q, t.size)
-        z, drift = self.project(t, z, data, project)
-        return Nodes(t, z, self.unknowns(t, z, a, data), drift)
+        data = repeated(q, t.size)
+        z, drift = self._project(t, x[:, : self.states], data, project)
+        x = np.hstack([z, x[:, self.states :]])
+        return Nodes(t, x, self._unknowns(t, x, a, data), drift)
 
-    def project(self, t: Array, z: Array, data: Array, move: bool = True) -> tuple[Array, Array]:
+    def _project(self, t: Array, z: Array, data: Array, move: bool) -> tuple[Array, Array]:
         """Return the states after least-norm Newton steps onto the independent constraints, and the drift before."""
-        if not self.constrained:
-            return z, np.zeros(t.size)
         drift = np.zeros(t.size)
+        if not self.constrained:
+            return z, drift
         for step in range(STEPS):
             value, gradient = self._constraints(t, z, data)
             lengths = np.linalg.norm(gradient, axis=2)
@@ -108,65 +115,108 @@ class ReducedSystem:
                 drift = np.abs(distance).max(axis=1)
                 if not move:
                     break
-            size = 1 + np.abs(z).max()
-            if not np.isfinite(distance).all() or np.abs(distance).max() <= ROUNDOFFS * EPS * size:
+            if not np.isfinite(distance).all() or np.abs(distance).max() <= ROUNDOFFS * EPS * (1 + np.abs(z).max()):
                 break
-            rows = gradient / lengths[:, :, None]
-            gram = rows @ rows.transpose(0, 2, 1)
-            try:
-                multipliers = np.linalg.solve(gram, distance[:, :, None])
-            except np.linalg.LinAlgError as error:
-                raise RankError(
-                    "the constraints between the states became dependent",
-                    str(error),
-                    "independent constraints along the path",
-                    "project=False, or a path that ends before",
-                ) from error
-            z = z - (rows.transpose(0, 2, 1) @ multipliers)[:, :, 0]
+            z = z - self._least_norm(gradient / lengths[:, :, None], distance)
         return z, drift
 
-    def unknowns(self, t: Array, z: Array, a: Array, data: Array) -> Array:
-        """Return the unknowns at given states, by Newton's iteration from `a`."""
-        if not a.shape[1]:
-            return a
-        for _ in range(STEPS):
-            value, jacobian = self._algebraic(t, z, a, data)
-            try:
-                step = np.linalg.solve(jacobian, value[:, :, None])[:, :, 0]
-            except np.linalg.LinAlgError:  # singular at one of the points: the rank along the path will tell
-                return a
-            if not np.isfinite(step).all():
-                return a
-            a = a - step
+    @staticmethod
+    def _least_norm(rows: Array, distance: Array) -> Array:
+        across = rows.transpose(0, 2, 1)
+        try:
+            multipliers = np.linalg.solve(rows @ across, distance[:, :, None])
+        except np.linalg.LinAlgError as error:
+            raise RankError(
+                "the constraints between the states became dependent",
+                str(error),
+                "independent constraints along the path",
+                "project=False, or a path that ends before",
+            ) from error
+        return (across @ multipliers)[:, :, 0]
+
+    def _unknowns(self, t: Array, x: Array, a: Array, data: Array) -> Array:
+        """Return the unknowns at given states, by Newton's iteration from `a`; points where J is singular keep theirs.
+
+        The residual and the rank along the path tell of these.
+        """
+        for _ in range(STEPS if a.shape[1] else 0):
+            value, jacobian = self._equations(t, x, a, data)
+            step = solved(jacobian, value)
+            a = a - np.where(np.isfinite(step), step, 0.0)
             if (np.abs(step).max(axis=1) <= 4 * EPS * (1 + np.abs(a).max(axis=1))).all():
                 break
         return a
 
-    def rates(self, t: Array, z: Array, a: Array, data: Array) -> tuple[Array, Array]:
-        """Return z' and z'' along the motion, the second from a' = -(dg/da)^-1 (dg/dt + dg/dz z')."""
-        (first,) = self._ode(t, z, a, data)
-        _, by_t, by_z, by_a = self._all(t, z, a, data)
-        right = by_t[:, :, 0] + np.einsum("nij,nj->ni", by_z, first)
-        change = -np.linalg.solve(by_a, right[:, :, None])[:, :, 0] if a.shape[1] else a
-        return first, self._second(t, z, a, data, first, change)[0]
+    # --- along the motion -------------------------------------------------------------------------------------------
+
+    def tops(self, nodes: Nodes, q: Array) -> Array:
+        """Return the y_j^(d_j), shape (N, n)."""
+        return self._tops(nodes.t, nodes.x[:, : self.states], nodes.a, repeated(q, nodes.t.size))[0]
+
+    def jacobians(self, nodes: Nodes, q: Array) -> Array:
+        """Return the system Jacobian of the base equations by all y_j^(d_j), shape (N, r, n)."""
+        z, data = nodes.x[:, : self.states], repeated(q, nodes.t.size)
+        return self._reduced(nodes.t, z, self.tops(nodes, q), data)[1]
+
+    def jets(self, nodes: Nodes, q: Array) -> Array:
+        """Return the jets at `reduction.system.columns`, shape (N, …)."""
+        columns, tops = self._columns
+        out = np.empty((nodes.t.size, len(columns) + len(tops)))
+        out[:, columns] = nodes.x[:, : self.states]
+        out[:, tops] = self.tops(nodes, q)
+        return out
+
+    def residuals(self, t: Array, jets: Array, q: Array) -> Array:
+        """Return all differentiated equations, each over the length of its gradient, shape (N, rows)."""
+        return self._residuals(t, jets, repeated(q, t.size))[0]
+
+    # --- compiled when first needed ---------------------------------------------------------------------------------
 
     @cached_property
-    def _second(self) -> Batch:
-        """Z'' as the derivative of the ode along (1, z', a')."""
-        ode = self.faces.ode
-        t, z, a, q = (ca.SX.sym(f"x{i}", ode.numel_in(i)) for i in range(4))
-        dz, da = ca.SX.sym("dz", z.numel()), ca.SX.sym("da", a.numel())
-        along = ca.jtimes(ode(t, z, a, q), ca.vertcat(t, z, a), ca.vertcat(1, dz, da))
-        return Batch(ca.Function("second", [t, z, a, q, dz, da], [along]), ())
+    def _columns(self) -> tuple[list[int], list[int]]:
+        where = self.reduction.system
+        position = {place: index for index, place in enumerate(where.columns)}
+        return [position[p] for p in where.state_columns], [position[p] for p in where.top_columns]
 
-    def tops(self, t: Array, z: Array, a: Array, data: Array) -> Array:
-        """Return the y_j^(d_j), shape (N, n)."""
-        return self._tops(t, z, a, data)[0]
+    @cached_property
+    def _equations(self) -> Batch:
+        return Batch(self.algebraic, (2,))
 
-    def jacobians(self, t: Array, z: Array, a: Array, data: Array) -> Array:
-        """Return the system Jacobian of the base equations, shape (N, r, n)."""
-        return self.reduced(t, z, self.tops(t, z, a, data), data)
+    @cached_property
+    def _tops(self) -> Batch:
+        return Batch(self.faces.tops)
 
-    def reduced(self, t: Array, z: Array, tops: Array, data: Array) -> Array:
-        """Return the same for given y_j^(d_j)."""
-        return self._reduced(t, z, tops, data)[1]
+    @cached_property
+    def _reduced(self) -> Batch:
+        return Batch(self.faces.reduced, (2,))
+
+    @cached_property
+    def _constraints(self) -> Batch:
+        return Batch(self.faces.projection, (1,))
+
+    @cached_property
+    def _residuals(self) -> Batch:
+        where = self.reduction.system
+        t, y, q = where.jets.t, where.jets.stack(where.columns), where.q
+        value = where.expressions(where.rows)
+        lengths = ca.sqrt(ca.sum2(ca.jacobian(value, y) ** 2))
+        return Batch(ca.Function("residuals", [t, y, q], [value / ca.if_else(lengths > 0, lengths, 1.0)]))
+
+
+def repeated(q: Array, count: int) -> Array:
+    """Return the data for each of `count` points."""
+    return np.broadcast_to(q, (count, q.size))
+
+
+def solved(matrices: Array, right: Array) -> Array:
+    """Return the solutions of square systems (N, n, n), NaN where a matrix is singular."""
+    try:
+        return np.asarray(np.linalg.solve(matrices, right[:, :, None])[:, :, 0], dtype=float)
+    except np.linalg.LinAlgError:
+        out = np.full(right.shape, np.nan)
+        for i, (matrix, column) in enumerate(zip(matrices, right, strict=True)):
+            try:
+                out[i] = np.linalg.solve(matrix, column)
+            except np.linalg.LinAlgError:
+                continue
+        return out

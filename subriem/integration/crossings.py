@@ -1,0 +1,136 @@
+"""Events of a DAE's solution: zeros of functions of (t, values) on a stretch, found between its nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from subriem.core.errors import ProblemError
+from subriem.core.protocols import Array
+from subriem.integration.events import Event
+from subriem.integration.stretch import Stretch
+from subriem.integration.values import Values
+
+#: Share of the first interval after which the sign of an event counts that was zero at its start.
+AFTER = 1e-9
+#: Bisections of an event at most.
+BISECTIONS = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Crossing:
+    """An event located on a stretch."""
+
+    t: float
+    event: Event
+
+
+def crossings(stretch: Stretch, events: Collection[Event], fired: Collection[Event] = ()) -> list[Crossing]:
+    """Return what happens on a stretch, in the order of the motion.
+
+    Parameters
+    ----------
+    stretch : Stretch
+    events : collection of Event
+        A function that touches zero without a change of sign is no event; one that dips through zero and back between
+        two nodes is two.
+    fired : collection of Event
+        Those that ended the stretch before this one: at its start they are zero, whatever roundoff says.
+    """
+    if not events or stretch.nodes.t.size < 2:
+        return []
+    jets = stretch.motion.system.jets(stretch.nodes, stretch.q)
+    found: list[Crossing] = []
+    for event in events:
+        found += [Crossing(t, event) for t in _Search(stretch, event).run(jets, event in fired)]
+    forward = 1.0 if stretch.nodes.t[-1] >= stretch.nodes.t[0] else -1.0
+    return sorted(found, key=lambda crossing: forward * crossing.t)
+
+
+def event_value(stretch: Stretch, event: Event, t: float, row: Array) -> float:
+    """Return the event's function at a time.
+
+    Raises
+    ------
+    ProblemError
+        If it is no number.
+    """
+    answer = event.function(t, Values(stretch.motion.system.reduction, row))
+    try:
+        value = float(answer)
+    except (TypeError, ValueError) as error:
+        raise ProblemError(
+            f"event {event.name!r} is no number", repr(answer)[:80], "a float", "lambda t, v: v.x"
+        ) from error
+    if np.isnan(value):
+        raise ProblemError(
+            f"event {event.name!r} is NaN", f"t = {t:.10g}", "a number", "a function defined on the path"
+        )
+    return value
+
+
+class _Search:
+    """Zeros of one event on one stretch."""
+
+    def __init__(self, stretch: Stretch, event: Event) -> None:
+        self.stretch, self.event = stretch, event
+
+    def value(self, t: float) -> float:
+        nodes = self.stretch.at(np.array([t]))
+        return event_value(self.stretch, self.event, t, self.stretch.motion.system.jets(nodes, self.stretch.q)[0])
+
+    def run(self, jets: Array, fired: bool) -> list[float]:
+        times = [float(t) for t in self.stretch.nodes.t]
+        values = [event_value(self.stretch, self.event, t, row) for t, row in zip(times, jets, strict=True)]
+        if fired or values[0] == 0.0:
+            times[0] += AFTER * (times[1] - times[0])
+            values[0] = self.value(times[0])
+        found: list[float] = []
+        last = 0  # the newest node at which the event is not zero
+        for k in range(1, len(times)):
+            if values[k] == 0.0 and k < len(times) - 1:
+                continue
+            if self.event.crossed(values[last], values[k]):
+                found.append(self._between(times[last], times[k], values[last], values[k]))
+            elif k > 1 and last == k - 1:
+                found += self._dip(times[k - 2 : k + 1], values[k - 2 : k + 1])
+            last = k
+        return found
+
+    def _between(self, left: float, right: float, before: float, after: float) -> float:
+        from scipy.optimize import brentq
+
+        if after == 0.0:
+            return right
+        resolution = 2 * np.spacing(max(abs(left), abs(right)))
+        if abs(right - left) <= resolution or np.sign(self.value(left)) == np.sign(self.value(right)):
+            return right if abs(after) < abs(before) else left  # the zero is within roundoff of an end
+        return float(brentq(self.value, left, right, xtol=resolution, rtol=1e-15, maxiter=BISECTIONS))
+
+    def _dip(self, times: list[float], values: list[float]) -> list[float]:
+        """Return the two zeros around a minimum of |value| that three nodes of one sign do not show."""
+        before, here, after = (abs(value) for value in values)
+        if (
+            0.0 in values
+            or np.ptp(np.sign(values))
+            or here > min(before, after)
+            or 2 * here > before + after - 2 * here
+        ):
+            return []
+        from scipy.optimize import minimize_scalar
+
+        sign = float(np.sign(values[1]))
+        ends = (min(times[0], times[2]), max(times[0], times[2]))
+        lowest = minimize_scalar(
+            lambda t: sign * self.value(t),
+            bounds=ends,
+            method="bounded",
+            options={"xatol": 1e-10 * (ends[1] - ends[0])},
+        )
+        if not lowest.fun < 0:
+            return []
+        low, bottom = float(lowest.x), sign * float(lowest.fun)
+        pairs = ((times[0], low, values[0], bottom), (low, times[2], bottom, values[2]))
+        return [self._between(*pair) for pair in pairs if self.event.crossed(*pair[2:])]
