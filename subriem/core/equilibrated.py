@@ -104,3 +104,14 @@ def kernel_basis(part: Array, policy: RankPolicy) -> Array:
 def decide(matrix: Array, policy: RankPolicy, scale: float = 0.0) -> RankDecision:
     """Return the decision on the rank of a matrix as it is."""
     return policy.decide(np.linalg.svd(matrix, compute_uv=False), scale)
+
+
+def least_singular_values(matrices: Array) -> Array:
+    """Return the smallest singular value of each of many matrices (N, m, n): how far each is from losing rank."""
+    return np.asarray(np.linalg.svd(matrices, compute_uv=False)[:, -1], dtype=float)
+
+
+def weakest_direction(matrix: Array) -> Array:
+    """Return the unit vector that a matrix with columns scaled to length one shrinks most."""
+    lengths = np.linalg.norm(matrix, axis=0)
+    return np.linalg.svd(matrix / np.where(lengths > 0, lengths, 1.0))[2][-1]

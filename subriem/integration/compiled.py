@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import casadi as ca
@@ -89,4 +90,5 @@ def _compile(text: str, compiler: str, library: Path) -> None:
     except (OSError, subprocess.SubprocessError) as error:
         raise CompilationError(f"{type(error).__name__}: {error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -88,6 +88,8 @@ class _Search:
             times[0] += AFTER * (times[1] - times[0])
             values[0] = self.value(times[0])
         found: list[float] = []
+        if fired and self.event.direction and np.sign(values[0]) == self.event.direction:
+            found.append(float(self.stretch.nodes.t[0]))  # what the reset did was less than roundoff
         last = 0  # the newest node at which the event is not zero
         for k in range(1, len(times)):
             if values[k] == 0.0 and k < len(times) - 1:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from subriem.core.equilibrated import equilibrate, rank_factor
+from subriem.core.equilibrated import equilibrate, least_singular_values, rank_factor
 from subriem.core.protocols import Array
 from subriem.core.rank import RankDecision
 from subriem.integration.reduced import Nodes
@@ -23,6 +23,8 @@ FALLING = 0.6
 ZERO = 1e-6
 #: Powers of t* - t with which a least singular value vanishes: a fold, a crossing, a singular constraint.
 POWERS = np.array([0.5, 1.0, 2.0])
+#: Stretches at the end of a path from which a loss of rank beyond it is extrapolated, at most.
+TRIED = 8
 
 
 def decisions(stretch: Stretch) -> list[tuple[float, RankDecision]]:
@@ -55,7 +57,7 @@ class Regularity:
         """Return the smallest singular value at each node, and the sign of the determinant (1 if not square)."""
         matrices = self.stretch.motion.system.jacobians(nodes, self.stretch.q)
         scaled = self._rows[:, None] * np.nan_to_num(matrices) * self._columns
-        least: Array = np.linalg.svd(scaled, compute_uv=False)[:, -1].astype(float)
+        least = least_singular_values(scaled)
         return least, np.linalg.slogdet(scaled)[0] if self._square else np.ones(least.size)
 
     def singular_time(self) -> float | None:
@@ -112,10 +114,16 @@ def singular_beyond(stretches: Sequence[Stretch]) -> float:
     Near the loss at t* the least singular value is sigma = C (t* - t)^p. So 1 / (log sigma)' = (t - t*) / p is linear,
     which gives a first t* and p, and sigma^(1/p) is smooth with a simple zero, which gives the last one.
     """
-    t, start = float(stretches[-1].nodes.t[-1]), float(stretches[-1].nodes.t[0])
+    tries = [_extrapolated(stretches[-count:]) for count in range(1, min(len(stretches), TRIED) + 1)]
+    return min(tries)[1]
+
+
+def _extrapolated(stretches: Sequence[Stretch]) -> tuple[float, float]:
+    """Return how much the last t* differs from the first, relative to how far it is, and the last; inf and the end."""
+    t, start = float(stretches[-1].nodes.t[-1]), float(stretches[0].nodes.t[0])
     regularity = Regularity(stretches[-1])
     if not regularity.usable or t == start:
-        return t
+        return np.inf, t
     points = t + (start - t) * np.array([0.0, 0.1, 0.5, 0.6])
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(_least(regularity, stretches, points))
@@ -123,8 +131,8 @@ def singular_beyond(stretches: Sequence[Stretch]) -> float:
         middles = (points[::2] + points[1::2]) / 2
         power = np.diff(middles)[0] / np.diff(slopes)[0]
         beyond = middles[0] - power * slopes[0] - t
-    if not np.isfinite(beyond) or beyond * (t - start) < 0 or abs(beyond) > 10 * abs(t - start):
-        return t
+    if not np.isfinite(beyond) or beyond * (t - start) < 0 or abs(beyond) > abs(t - start):
+        return np.inf, t
     power = POWERS[int(np.argmin(np.abs(np.log(np.maximum(power, 1e-3) / POWERS))))]
     points = t - 2 * beyond * np.linspace(0, 1, 5)
     values = _least(regularity, stretches, points) ** (1 / power)
@@ -132,7 +140,8 @@ def singular_beyond(stretches: Sequence[Stretch]) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):  # Lagrange: t as a function of sigma^(1/p), at 0
         weights = [np.prod(np.delete(-values, i)) / np.prod(apart[i]) for i in range(values.size)]
         found = float(points @ weights)
-    return found if np.isfinite(found) and abs(found - t - beyond) <= abs(beyond) else t
+    changed = abs(found - t - beyond) / abs(beyond)
+    return (changed, found) if changed <= 0.25 else (np.inf, t)
 
 
 def _least(regularity: Regularity, stretches: Sequence[Stretch], points: Array) -> Array:

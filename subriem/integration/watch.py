@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from subriem.core.equilibrated import weakest_direction
 from subriem.core.protocols import Array
 from subriem.integration.reduced import Nodes, ReducedSystem
 from subriem.integration.stretch import Stretch
@@ -72,9 +73,9 @@ class Watch:
         """Name the unknowns that the system Jacobian leaves open at a point."""
         where = self.system.reduction.system
         (matrix,) = self.system.jacobians(here, q)
-        lengths = np.linalg.norm(matrix, axis=0)
-        scaled = matrix / np.where(lengths > 0, lengths, 1.0)
-        weak = np.abs(np.linalg.svd(scaled)[2][-1])
+        if not matrix.size or not np.isfinite(matrix).all():
+            return ""
+        weak = np.abs(weakest_direction(matrix))
         names = [where.column_name(where.top_columns[i]) for i in np.argsort(-weak) if weak[i] > 0.3 * weak.max()]
         return f": it leaves {', '.join(names[:4])} open" if names else ""
 

@@ -1,0 +1,180 @@
+"""How a run of `solve` ends where it cannot, or may not, go on: by name, located."""
+
+import io
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import redirect_stderr
+
+import casadi as ca
+import numpy as np
+import pytest
+from scipy.integrate import quad
+
+import subriem as sr
+from subriem.reduction.casadi_errors import muted
+from tests.integration.daes import HORIZONTAL, blow_up, crank, crank_start, crossing, fold, pendulum
+
+METHODS = ["rosenbrock", "idas"]
+
+
+def rank_time(sol):
+    assert sol.status is sr.Status.RANK_CHANGED
+    (event,) = [event for event in sol.events if event.name == "rank"]
+    return event.clock
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("x0", [0.5, 4.0])
+def test_escape(x0, method):
+    sol = sr.solve(blow_up, 3.0, {"x": x0}, method=method, throw=False)
+    assert sol.status is sr.Status.ESCAPED
+    assert sol.t[-1] == pytest.approx(1 / x0, abs=1e-6)
+    assert "x" in sol.message
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_fold(method):
+    sol = sr.solve(fold, 2.0, {"x": 1.0, "y": 1.0}, method=method)
+    assert rank_time(sol) == pytest.approx(1.0, abs=1e-9)
+    assert "leaves y open" in sol.message
+    assert sol.at(0.75, "y") == pytest.approx(0.5, abs=1e-9)
+
+
+def test_a_singular_point_that_a_step_would_cross():
+    sol = sr.solve(crossing, 2.0, {"x": 1.0})
+    assert rank_time(sol) == pytest.approx(1.0, abs=1e-9)
+    on = sr.solve(crossing, 2.0, {"x": 1.0}, on_rank_change="continue", t_eval=[2.0])
+    assert on.status is sr.Status.SUCCESS
+    assert on["y"][0] == pytest.approx(np.sin(1.0), abs=1e-8)
+
+
+def test_dead_point_of_equal_rods():
+    energy = 4.5 * (1 + 4 * np.sin(0.5) ** 2) + 9.81 * np.sin(0.5)
+
+    def slowness(a):
+        return np.sqrt((1 + 4 * np.sin(a) ** 2) / (2 * (energy - 9.81 * np.sin(a))))
+
+    sol = sr.solve(crank, 3.0, crank_start())
+    assert rank_time(sol) == pytest.approx(quad(slowness, 0.5, np.pi / 2, epsabs=1e-13)[0], abs=1e-6)
+
+
+def test_no_false_loss_of_rank():
+    sol = sr.solve(crank, 1.0, crank_start(rate=1.0))  # turns back before the dead point
+    assert sol.status is sr.Status.SUCCESS
+
+
+@sr.dae(variables="x")
+def two_laws(t, v, d, p):
+    return {"first": v.x - ca.sin(t), "second": v.x - t}
+
+
+@sr.dae(variables="x")
+def law_and_rate(t, v, d, p):
+    return {"rate": d(v.x) - ca.cos(t), "place": v.x - t}
+
+
+@sr.dae(variables="x", inputs={"u": {0.0: 0.0, 1.0: 1.0}})
+def late(t, v, d, p):
+    return {"law": d(v.x) + v.x, "copy": d(v.x) + v.x - p.u}
+
+
+@pytest.mark.parametrize(
+    ("dae", "names", "after"), [(two_laws, "second", 0), (law_and_rate, "place", 0), (late, "copy", 1)]
+)
+def test_contradictions_that_appear_later(dae, names, after):
+    with pytest.raises(sr.SolveError, match=names) as caught:
+        sr.solve(dae, 2.0, {"x": 1.0 if dae is late else 0.0})
+    sol = caught.value.solution
+    assert sol.status is sr.Status.INCONSISTENT
+    assert after <= sol.t[-1] < after + 0.03
+    assert "t = " in sol.message
+
+
+def test_not_finite():
+    @sr.dae(variables="x")
+    def root(t, v, d, p):
+        return {"decay": d(v.x) + 1 + ca.sqrt(v.x)}
+
+    sol = sr.solve(root, 2.0, {"x": 0.1}, throw=False)
+    assert sol.status.failed
+    assert 0.0 < sol.t[-1] < 0.1
+    assert "x" in sol.message
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+
+
+def test_budget_of_seconds():
+    started = time.perf_counter()
+    sol = sr.solve(pendulum, 1e6, HORIZONTAL, budget=sr.Budget(seconds=0.2), t_eval=[1.0])
+    assert sol.status is sr.Status.BUDGET_SPENT
+    assert time.perf_counter() - started < 10
+    assert 1.0 < sol.t[-1] < 1e6
+    assert sol.at(1.0, "x") ** 2 + sol.at(1.0, "y") ** 2 == pytest.approx(1)
+
+
+def test_budget_of_steps():
+    sol = sr.solve(pendulum, 100.0, HORIZONTAL, budget=sr.Budget(steps=3))
+    assert sol.status is sr.Status.BUDGET_SPENT
+    assert sol.stats["pieces"] == 3
+
+
+def test_budget_of_nothing():
+    sol = sr.solve(pendulum, 1.0, HORIZONTAL, budget=sr.Budget(steps=0))
+    assert sol.t.tolist() == [0.0]
+    assert sol["x"].tolist() == [1.0]
+
+
+def test_cancelled_from_a_thread():
+    token = sr.CancelToken()
+    timer = threading.Timer(0.2, token.cancel, ["enough"])
+    timer.start()
+    sol = sr.solve(pendulum, 1e6, HORIZONTAL, cancel=token, t_eval=[1.0])
+    timer.join()
+    assert sol.status is sr.Status.CANCELLED
+    assert "enough" in sol.message
+    assert sol.t[-1] > 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals")
+def test_interrupted():
+    timer = threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT])
+    timer.start()
+    sol = sr.solve(pendulum, 1e6, HORIZONTAL, t_eval=[1.0])
+    timer.join()
+    assert sol.status is sr.Status.CANCELLED
+    assert sol.t[-1] > 0
+
+
+def test_progress():
+    told = []
+    sol = sr.solve(pendulum, 5.0, HORIZONTAL, progress=lambda share, text: told.append((share, text)))
+    assert sol.status is sr.Status.SUCCESS
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert len(told) > 3
+
+
+# --- nothing is printed ----------------------------------------------------------------------------------------------
+
+
+def test_sundials_is_silent(capfd):
+    sr.solve(fold, 2.0, {"x": 1.0, "y": 1.0}, method="idas")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_only_the_own_thread_is_muted():
+    heard = io.StringIO()
+    with redirect_stderr(heard):
+        with muted(), muted():
+            sys.stderr.write("mine")
+            other = threading.Thread(target=lambda: sys.stderr.write("theirs"))
+            other.start()
+            other.join()
+        sys.stderr.write(" after")
+        assert sys.stderr is heard
+    assert heard.getvalue() == "theirs after"

@@ -1,0 +1,106 @@
+"""Events and resets of `solve`, against closed forms."""
+
+import numpy as np
+import pytest
+from scipy.special import ellipk
+
+import subriem as sr
+from tests.integration.daes import HORIZONTAL, ball, pendulum
+
+FALL = np.sqrt(2 / 9.81)  # from y = 1 to the floor
+QUARTER = ellipk(0.5) / np.sqrt(9.81)  # of the pendulum from the horizontal
+TIGHT = {"rtol": 1e-11, "atol": 1e-12}
+
+
+def test_located_to_ten_digits():
+    low = sr.Event(lambda t, v: v.x, name="low")
+    sol = sr.solve(pendulum, 4.0, HORIZONTAL, events=low, **TIGHT)
+    assert sol.t_events["low"] == pytest.approx(QUARTER * np.array([1, 3, 5]), abs=1e-8)
+    for event in sol.events:  # on the path itself to roundoff
+        assert abs(sol.at(event.clock, "x")) < 1e-13
+
+
+@pytest.mark.parametrize(("direction", "expected"), [(-1, [1, 5]), (1, [3]), (0, [1, 3, 5])])
+def test_direction(direction, expected):
+    low = sr.Event(lambda t, v: v.x, direction=direction)
+    sol = sr.solve(pendulum, 4.0, HORIZONTAL, events=low)
+    assert [event.clock for event in sol.events] == pytest.approx(QUARTER * np.array(expected), abs=1e-5)
+
+
+def test_terminal_event_ends_at_the_first():
+    events = [sr.Event(lambda t, v: v.x, name="low", terminal=True), sr.Event(lambda t, v: v.x - 0.5, name="half")]
+    sol = sr.solve(pendulum, 4.0, HORIZONTAL, events=events, t_eval=[0.1, 3.0])
+    assert sol.status is sr.Status.EVENT
+    assert [event.name for event in sol.events] == ["half", "low"]
+    assert sol.t == pytest.approx([0.1, QUARTER], abs=1e-6)
+
+
+def test_simultaneous_and_at_the_start():
+    events = [
+        sr.Event(lambda t, v: t - 0.25, name="first"),
+        sr.Event(lambda t, v: 0.25 - t, name="second", terminal=True),
+        sr.Event(lambda t, v: v.x - 1, name="start"),
+        sr.Event(lambda t, v: t, name="clock"),
+    ]
+    sol = sr.solve(pendulum, 1.0, HORIZONTAL, events=events)
+    assert {event.name for event in sol.events} == {"first", "second"}
+    assert [event.clock for event in sol.events] == pytest.approx([0.25, 0.25], abs=1e-14)
+
+
+@pytest.mark.parametrize(("depth", "count"), [(0.0, 0), (1e-10, 2), (-1e-10, 0)])
+def test_touching_is_no_event_and_a_dip_is_two(depth, count):
+    dip = sr.Event(lambda t, v: (t - 0.3) ** 2 - depth)
+    sol = sr.solve(pendulum, 1.0, HORIZONTAL, events=dip)
+    assert len(sol.events) == count
+    assert [event.clock for event in sol.events] == pytest.approx([0.3 - 1e-5, 0.3 + 1e-5][:count], abs=1e-10)
+
+
+def test_back_in_time():
+    low = sr.Event(lambda t, v: v.x, direction=1)  # along the motion, so backwards it rises where it falls in t
+    sol = sr.solve(pendulum, (0.0, -4.0), HORIZONTAL, events=low, **TIGHT)
+    assert [event.clock for event in sol.events] == pytest.approx([-3 * QUARTER], abs=1e-8)
+
+
+def bounces(e, count):
+    return FALL * (1 + 2 * np.cumsum(np.append(0, e ** np.arange(1, count))))
+
+
+def test_bouncing_ball():
+    hit = sr.Event(lambda t, v: v.y, name="hit", direction=-1, reset=lambda t, v: {"v": -0.8 * v.v})
+    sol = sr.solve(ball, 3.0, {"y": 1.0, "v": 0.0}, events=hit)
+    expected = bounces(0.8, 50)
+    expected = expected[expected < 3.0]
+    assert sol.t_events["hit"] == pytest.approx(expected, abs=1e-10)
+    assert sol["y"].min() > -1e-12
+
+
+def test_bounces_without_end_are_named():
+    hit = sr.Event(lambda t, v: v.y, name="hit", reset=lambda t, v: {"v": -0.5 * v.v})  # both directions: no way around
+    with pytest.raises(sr.SolveError, match="'hit' happens faster and faster") as caught:
+        sr.solve(ball, 2.0, {"y": 1.0, "v": 0.0}, events=hit)
+    assert caught.value.solution.t[-1] == pytest.approx(3 * FALL, abs=1e-8)
+
+
+def test_pendulum_against_a_wall():
+    wall = sr.Event(lambda t, v: v.x, name="wall", direction=-1, reset=lambda t, v: {"x'": -v["x'"]})
+    sol = sr.solve(pendulum, 4.0, HORIZONTAL, events=wall, **TIGHT)
+    assert sol.t_events["wall"] == pytest.approx(QUARTER * np.array([1, 3, 5]), abs=1e-8)
+    assert sol["x"].min() > -1e-12
+    energy = sol.sample(lambda t, v: (v["x'"] ** 2 + v["y'"] ** 2) / 2 + 9.81 * v.y)
+    assert np.ptp(energy) < 1e-8
+    t = sol.events[0].clock
+    assert sol.at(t, "x'", before=True) == pytest.approx(-sol.at(t, "x'"))
+    assert sol.at(t, "y", before=True) == pytest.approx(sol.at(t, "y"), abs=1e-14)
+
+
+def test_a_reset_that_contradicts_the_equations():
+    cut = sr.Event(lambda t, v: v.x - 0.5, name="cut", reset=lambda t, v: {"x": 3.0, "y": 4.0})
+    sol = sr.solve(pendulum, 1.0, HORIZONTAL, events=cut)  # moved back onto the rod by least norm
+    x, y = sol.at(sol.events[0].clock, "x"), sol.at(sol.events[0].clock, "y")
+    assert (x, y) == (pytest.approx(0.6, abs=1e-5), pytest.approx(0.8, abs=1e-5))
+
+
+@pytest.mark.parametrize(("answer", "match"), [("one", "'bad' is no number"), (float("nan"), "'bad' is NaN")])
+def test_an_event_that_is_no_number(answer, match):
+    with pytest.raises(sr.ProblemError, match=match):
+        sr.solve(pendulum, 1.0, HORIZONTAL, events=sr.Event(lambda t, v: answer, name="bad"))
