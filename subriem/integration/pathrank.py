@@ -24,7 +24,7 @@ ZERO = 1e-6
 #: Powers of t* - t with which a least singular value vanishes: a fold, a crossing, a singular constraint.
 POWERS = np.array([0.5, 1.0, 2.0])
 #: Stretches at the end of a path from which a loss of rank beyond it is extrapolated, at most.
-TRIED = 8
+TRIED = 12
 
 
 def decisions(stretch: Stretch) -> list[tuple[float, RankDecision]]:
@@ -131,7 +131,7 @@ def _extrapolated(stretches: Sequence[Stretch]) -> tuple[float, float]:
         middles = (points[::2] + points[1::2]) / 2
         power = np.diff(middles)[0] / np.diff(slopes)[0]
         beyond = middles[0] - power * slopes[0] - t
-    if not np.isfinite(beyond) or beyond * (t - start) < 0 or abs(beyond) > abs(t - start):
+    if not np.isfinite(beyond) or beyond * (t - start) < 0 or 2 * abs(beyond) > abs(t - start):
         return np.inf, t
     power = POWERS[int(np.argmin(np.abs(np.log(np.maximum(power, 1e-3) / POWERS))))]
     points = t - 2 * beyond * np.linspace(0, 1, 5)
