@@ -190,7 +190,8 @@ class March:
             if crossing.event.terminal:
                 self.end(Status.EVENT, f"event {crossing.event.name!r} at t = {crossing.t:.10g}")
         track.residual = max(track.residual, self.watch.residual(stretch))
-        track.ranks |= {t: decision.rank for t, decision in decisions(stretch)}
+        looks = (-1,) if len(track.stretches) else (0, -1)
+        track.ranks |= {t: decision.rank for t, decision in decisions(stretch, looks)}
 
     # --- a march that cannot go on ----------------------------------------------------------------------------------
 

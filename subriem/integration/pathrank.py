@@ -12,8 +12,6 @@ from subriem.core.rank import RankDecision
 from subriem.integration.reduced import Nodes
 from subriem.integration.stretch import Stretch
 
-#: Nodes of a stretch at which the rank is decided: a decision costs as much as some steps.
-LOOKS = 3
 #: Multiplications that may be spent on the singular values along a stretch.
 WORK = 5e7
 #: A regularity this much below that of a neighbouring node may be on its way through zero.
@@ -27,10 +25,9 @@ POWERS = np.array([0.5, 1.0, 2.0])
 TRIED = 12
 
 
-def decisions(stretch: Stretch) -> list[tuple[float, RankDecision]]:
-    """Return decisions at some nodes with their times, the first and the last node among them."""
-    nodes = stretch.nodes
-    chosen = nodes[np.unique(np.linspace(0, nodes.t.size - 1, min(LOOKS, nodes.t.size)).astype(int))]
+def decisions(stretch: Stretch, nodes: Sequence[int]) -> list[tuple[float, RankDecision]]:
+    """Return the decisions at some nodes with their times; one costs as much as some steps."""
+    chosen = stretch.nodes[list(nodes)]
     matrices = stretch.motion.system.jacobians(chosen, stretch.q)
     policy = stretch.motion.system.reduction.policy
     return [
