@@ -11,6 +11,7 @@ from subriem.core.errors import ProblemError, optional_import
 from subriem.flows.flowsolution import FlowSolution
 from subriem.flows.loop import FlowState
 from subriem.flows.persist import DENSE_LIMIT, solution_from, solution_parts, state_from, state_parts
+from subriem.integration.daesolution import DAESolution
 
 __all__ = ["load", "save", "to_xarray"]
 
@@ -95,23 +96,24 @@ def load(path: str | os.PathLike[str]) -> FlowSolution | FlowState:
         ) from error
 
 
-def to_xarray(result: FlowSolution) -> Any:
-    """Return a solution as an `xarray.Dataset` over the accepted steps.
+def to_xarray(result: FlowSolution | DAESolution) -> Any:
+    """Return a solution as an `xarray.Dataset` over the accepted steps, or the times of a DAE's solution.
 
     Parameters
     ----------
-    result : FlowSolution
+    result : FlowSolution or DAESolution
 
     Returns
     -------
     xarray.Dataset
-        Dimensions "step", "parameter" and "output"; coordinates s and t along "step"; one variable a channel, and the
-        rank; status, message, clock and stats as attributes.
+        Of a flow: dimensions "step", "parameter" and "output"; coordinates s and t along "step"; one variable a
+        channel, and the rank. Of a DAE: dimension and coordinate "t"; one variable for each jet (x, x', …) and each
+        quadrature, drift and rank. Status, message and stats as attributes.
 
     Raises
     ------
     ProblemError
-        If the result is no FlowSolution.
+        If the result is no solution.
     MissingExtraError
         If xarray is not installed.
 
@@ -123,9 +125,11 @@ def to_xarray(result: FlowSolution) -> Any:
     >>> to_xarray(sol)["theta"].dims  # doctest: +SKIP
     ('step', 'parameter')
     """
-    if not isinstance(result, FlowSolution):
-        raise ProblemError("this is no solution", type(result).__name__, "a FlowSolution", "sr.follow(…)")
+    if not isinstance(result, FlowSolution | DAESolution):
+        raise ProblemError("this is no solution", type(result).__name__, "what follow or solve return", "sr.follow(…)")
     xarray = optional_import("xarray", "io")
+    if isinstance(result, DAESolution):
+        return _dae_dataset(xarray, result)
     widths = {"theta": "parameter", "velocity": "parameter", "x": "output"}
     variables = {}
     for name, values in result.channels.items():
@@ -141,3 +145,12 @@ def to_xarray(result: FlowSolution) -> Any:
     }
     coordinates = {"s": ("step", result.s), "t": ("step", result.t)}
     return xarray.Dataset(variables, coords=coordinates, attrs=attributes)
+
+
+def _dae_dataset(xarray: Any, result: DAESolution) -> Any:
+    columns = result.to_dict()
+    plain = {name: columns.pop(name) for name in ("status", "message", "stats")}
+    stats = {name: value for name, value in plain.pop("stats").items() if isinstance(value, int | float | str)}
+    times = columns.pop("t")
+    variables = {name: (("t",), values) for name, values in columns.items()}
+    return xarray.Dataset(variables, coords={"t": times}, attrs=plain | stats)

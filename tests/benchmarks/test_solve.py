@@ -19,7 +19,9 @@ COMPILED = {"jit": True, "compiler": "shell", "jit_options": {"compiler": "gcc",
 
 
 def achieved(name: str, values: Any) -> float:
-    known = {key: values[key] for key in get(name).reference}
+    reference = get(name).reference
+    assert reference is not None
+    known = {key: values[key] for key in reference}
     return digits(get(name), known, names=known)
 
 

@@ -142,3 +142,12 @@ def test_outside_the_path():
         sol(1.5)
     with pytest.raises(sr.ProblemError, match="x'''"):
         sol["x'''"]
+
+
+def test_as_a_dataset():
+    pytest.importorskip("xarray")
+    sol = sr.solve(pendulum, 1.0, HORIZONTAL, t_eval=np.linspace(0, 1, 5))
+    found = sr.io.to_xarray(sol)
+    assert (found["x'"].values == sol["x'"]).all()
+    assert found["x'"].dims == ("t",)
+    assert found.attrs["status"] == "SUCCESS"

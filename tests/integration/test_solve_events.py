@@ -93,6 +93,17 @@ def test_pendulum_against_a_wall():
     assert sol.at(t, "y", before=True) == pytest.approx(sol.at(t, "y"), abs=1e-14)
 
 
+def test_what_a_reset_of_a_speed_leaves_alone():
+    # at x = 1/2 the rod turns a change of x' into one of y'; the place stays, x' is what was asked for
+    wall = sr.Event(lambda t, v: v.x - 0.5, name="wall", direction=-1, reset=lambda t, v: {"x'": -v["x'"]})
+    sol = sr.solve(pendulum, 0.6, HORIZONTAL, events=wall)
+    t = sol.events[0].clock
+    x, y, dx, dy = (sol.at(t, name) for name in ("x", "y", "x'", "y'"))
+    assert (x, y) == (pytest.approx(0.5, abs=1e-13), pytest.approx(-np.sqrt(0.75), abs=1e-13))
+    assert dx == pytest.approx(-sol.at(t, "x'", before=True), rel=1e-5)
+    assert dy == pytest.approx(-x * dx / y, abs=1e-13)
+
+
 def test_a_reset_that_contradicts_the_equations():
     cut = sr.Event(lambda t, v: v.x - 0.5, name="cut", reset=lambda t, v: {"x": 3.0, "y": 4.0})
     sol = sr.solve(pendulum, 1.0, HORIZONTAL, events=cut)  # moved back onto the rod by least norm
