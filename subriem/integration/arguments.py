@@ -13,11 +13,12 @@ from subriem.core.protocols import Array
 from subriem.core.validate import real_array
 from subriem.integration.casadi_engines import Idas, Rosenbrock
 from subriem.integration.integrator import Integrator
+from subriem.integration.taylor_engine import TaylorMethod
 from subriem.reduction.dae import Derivative
 from subriem.reduction.declare import Names, scalar_names
 from subriem.reduction.reduction import Reduction
 
-INTEGRATORS: dict[str, Callable[[], Integrator]] = {"rosenbrock": Rosenbrock, "idas": Idas}
+INTEGRATORS: dict[str, Callable[[], Integrator]] = {"rosenbrock": Rosenbrock, "idas": Idas, "taylor": TaylorMethod}
 
 
 def read_span(span: Any) -> tuple[float, float]:

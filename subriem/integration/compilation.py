@@ -90,7 +90,7 @@ class Compiled:
             loan = Loan(integrator, hits, self._switches, self._n_switches)
             integrator.time = t
             integrator.state[:] = z
-            integrator.pars[: p.size] = p
+            integrator.pars[: p.size] = p[: len(integrator.pars)]  # heyoka leaves out what the field does not hold
             if integrator.with_events:
                 integrator.reset_cooldowns()
             loan.settle()

@@ -77,7 +77,7 @@ def solve(
     at : mapping, optional
         Start values by name; see `reduce`.
     parameters : mapping, optional
-    method : {"auto", "rosenbrock", "idas"} or Integrator
+    method : {"auto", "rosenbrock", "idas", "taylor"} or Integrator
     rtol, atol : float
         Local tolerances of the engine.
     t_eval : (m,) array_like, optional

@@ -1,0 +1,80 @@
+"""The Taylor method for reduced DAEs: the explicit face compiled by heyoka, accurate to roundoff."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import casadi as ca
+import numpy as np
+
+from subriem.core.budget import Budget
+from subriem.core.errors import ReductionError
+from subriem.core.protocols import Array
+from subriem.core.status import Status
+from subriem.integration.batch import Batch
+from subriem.integration.explicit import ExplicitFace, explicit_face
+from subriem.integration.integrator import Engine, Integrator, Options, Piece, grid
+from subriem.integration.reduced import ReducedSystem
+from subriem.integration.taylor import Taylor
+
+#: Steps an engine may take over a stretch: one that needs more is taken in shorter ones.
+STEPS = 20_000
+
+
+class TaylorEngine(Engine):
+    """Runs of the explicit face; its polynomials give the nodes."""
+
+    def __init__(self, system: ReducedSystem, options: Options) -> None:
+        self.face: ExplicitFace = explicit_face(system)
+        self._states = system.rates.numel_in(1)
+        self._rtol = options.rtol
+        self._unknowns = Batch(self.face.unknowns) if system.algebraic.numel_out(0) else None
+        self._forward = Taylor(self.face.rates)
+        self._backward: Taylor | None = None
+        self.notes: dict[str, Any] = {}
+
+    def advance(self, t0: float, t1: float, x: Array, a: Array, q: Array) -> Piece:
+        """Integrate from t0 to t1; a failure says so and gives the start alone."""
+        times, start = grid(t0, t1), self.face.state(x, a)
+        sign = 1.0 if t1 > t0 else -1.0
+        taylor = self._forward if sign > 0 else self._reversed()
+        run = taylor.run(sign * t0, sign * t1, start, q, rtol=self._rtol, budget=Budget(steps=STEPS))
+        self.notes["compile_seconds"] = run.stats["compile_seconds"]
+        stats = {"steps": int(run.stats["steps"])}
+        if run.status is not Status.SUCCESS:
+            return Piece(times[:1], x[None], a[None], run.message, stats)
+        whole = np.vstack([start, np.atleast_2d(run(sign * times[1:-1])), run.z[-1:]])
+        return Piece(times, whole[:, : self._states], self._solved(times, whole, q, a.size), "", stats)
+
+    def _solved(self, times: Array, whole: Array, q: Array, count: int) -> Array:
+        if self._unknowns is None:
+            return np.zeros((times.size, count))
+        return self._unknowns(times, whole, np.broadcast_to(q, (times.size, q.size)))[0]
+
+    def _reversed(self) -> Taylor:
+        """Return the motion in -t."""
+        if self._backward is None:
+            f = self.face.rates
+            s, x, q = (ca.SX.sym(name, f.numel_in(i)) for i, name in enumerate("sxq"))
+            self._backward = Taylor(ca.Function("reversed", [s, x, q], [-f(-s, x, q)]))
+        return self._backward
+
+
+class TaylorMethod(Integrator):
+    """Taylor series of order about 20, compiled by LLVM (extra `taylor`): for smooth systems that are not stiff."""
+
+    name = "taylor"
+
+    def refuses(self, system: ReducedSystem) -> str | None:
+        """Return why not, or None."""
+        if not system.rates.numel_in(1):
+            return "there are no states to follow: every variable is determined at each time"
+        try:
+            explicit_face(system)
+        except ReductionError as error:
+            return f"{error.what} ({error.got})"
+        return None
+
+    def prepare(self, system: ReducedSystem, options: Options) -> Engine:
+        """Set it up; the compilation follows at the first stretch."""
+        return TaylorEngine(system, options)
