@@ -64,8 +64,8 @@ class CasadiEngine(Engine):
         unknowns = np.vstack([a, unknowns])
         finite = np.isfinite(states).all(axis=1) & np.isfinite(unknowns).all(axis=1)
         if finite.all():
-            return Piece(times, states, unknowns, "", self._stats())
-        return Piece(times[:1], x[None, :], a[None, :], "a value was not finite", self._stats())
+            return Piece(times, states, unknowns, stats=self._stats())
+        return Piece(times[:1], x[None, :], a[None, :], "a value was not finite", stats=self._stats())
 
     def _stats(self) -> dict[str, int]:
         if "jit" in self.notes and not self.notes["jit"].startswith("not"):

@@ -168,7 +168,6 @@ def compile_path(serialized: str, events: EventKey, tolerance: float) -> Compile
     integrator = hy.taylor_adaptive(
         list(zip(state, rates, strict=True)),
         [0.0] * len(state),
-        pars=[0.0] * (first + len(branches.arguments)),
         tol=tolerance,
         high_accuracy=True,  # compensated sums: no slower, and less drift
         compact_mode=compact,
@@ -198,7 +197,6 @@ def compile_batch(serialized: str, tolerance: float) -> Any:
     return hy.taylor_adaptive_batch(
         list(zip(state, translate(function, inputs, refuse_branch), strict=True)),
         np.zeros((len(state), lanes)),
-        pars=np.zeros((function.numel_in(2), lanes)),
         tol=tolerance,
         high_accuracy=True,
         compact_mode=function.n_instructions() > COMPACT,

@@ -7,6 +7,7 @@ the explicit one, in which `reduction.elimination.solve_affine` has solved for t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +50,8 @@ class Piece:
         Unknowns as the engine carries them.
     failure : str
         Why it ends before its goal; empty if it does not.
+    dense : callable, optional
+        Times -> states (len(times), m) as exact as the nodes, where the engine has them.
     stats : dict
         Counts: steps, rejected, evaluations, jacobians, as far as they are known.
     """
@@ -57,6 +60,7 @@ class Piece:
     x: Array
     a: Array
     failure: str = ""
+    dense: Callable[[Array], Array] | None = None
     stats: dict[str, int] = field(default_factory=dict)
 
 

@@ -141,7 +141,7 @@ class March:
         shortest = abs(to - here.t[0]) <= FIRST**2 * abs(self.span[1] - self.span[0])
         if self.motion.project and nodes.drift.max() > DRIFT * allowed and not shortest:
             return None, f"the constraints are left by {nodes.drift.max():.1e}"
-        stretch = Stretch(self.motion, nodes, q)
+        stretch = Stretch(self.motion, nodes, q, dense=piece.dense)
         late = float(stretch.error[-NODES // 4 :].max(initial=0.0))  # a transient at the start is refined, not repeated
         growth = float(np.clip(SAFETY * max(late, 1e-300) ** (-1 / ORDER), SMALLEST, LARGEST))
         length = (to - float(here.t[0])) * growth
@@ -231,4 +231,4 @@ def _until(stretch: Stretch, t: float) -> Stretch:
     i = int(stretch.interval(np.array([t]))[0])
     end = stretch.at(np.array([t]))
     nodes = stretch.nodes[: i + 1] if t == stretch.nodes.t[i] else stretch.nodes.until(i, end)
-    return Stretch(stretch.motion, nodes, stretch.q, stretch.depth)
+    return Stretch(stretch.motion, nodes, stretch.q, stretch.depth, stretch.dense)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +18,8 @@ DEPTH = 10
 STENCIL, INNER = 8, 6
 #: The error of the wider interpolant over its difference from the narrower one, at most.
 SHARE = 1.0 / 8.0
+#: Share of a state to which nodes resolve it where the engine has a dense output: enough to see events.
+SHOWN = 1e-5
 #: The order at which that difference falls with the distance of the nodes.
 ORDER = 6
 
@@ -37,10 +40,14 @@ class Stretch:
         The data.
     depth : int
         How often this one is refined already.
+    dense : callable, optional
+        The engine's own dense output, as exact as the nodes; it is taken between them.
     """
 
-    def __init__(self, motion: Motion, nodes: Nodes, q: Array, depth: int = 0) -> None:
-        self.motion, self.nodes, self.q, self.depth = motion, nodes, q, depth
+    def __init__(
+        self, motion: Motion, nodes: Nodes, q: Array, depth: int = 0, dense: Callable[[Array], Array] | None = None
+    ) -> None:
+        self.motion, self.nodes, self.q, self.depth, self.dense = motion, nodes, q, depth, dense
         self._finer: dict[int, Stretch | None] = {}
 
     @cached_property
@@ -53,7 +60,10 @@ class Stretch:
         left = np.arange(count)
         middle = (t[:-1] + t[1:]) / 2
         difference = np.abs(self._interpolated(left, middle, STENCIL) - self._interpolated(left, middle, INNER))
-        return SHARE * (difference / np.maximum(self.motion.allowed(x), 1e-300)).max(axis=1, initial=0.0)
+        allowed = np.maximum(self.motion.allowed(x), 1e-300)
+        if self.dense is not None:  # the nodes need only show what happens between them
+            allowed = np.maximum(allowed, SHOWN * np.abs(x).max(axis=0))
+        return SHARE * (difference / allowed).max(axis=1, initial=0.0)
 
     def states(self, times: Array) -> tuple[Array, Array]:
         """Return states and unknowns nearby at times of the stretch, not yet on the equations."""
@@ -62,10 +72,10 @@ class Stretch:
             return np.tile(self.nodes.x, (times.size, 1)), np.tile(self.nodes.a, (times.size, 1))
         left = self.interval(times)
         share = ((times - t[left]) / (t[left + 1] - t[left]))[:, None]
-        x, a = (
-            self._interpolated(left, times, STENCIL),
-            (1 - share) * self.nodes.a[left] + share * self.nodes.a[left + 1],
-        )
+        a = (1 - share) * self.nodes.a[left] + share * self.nodes.a[left + 1]
+        if self.dense is not None:
+            return self.dense(times), a
+        x = self._interpolated(left, times, STENCIL)
         rough = ~(self.error[left] <= 1.0) & (times != t[left]) & (times != t[left + 1])
         for i in np.unique(left[rough]):
             finer = self.finer(int(i))

@@ -342,7 +342,8 @@ def _advance(integrator: Any, t0: float, t1: float, z0: Array, p: Array, limit: 
     lanes = integrator.batch_size
     rows = np.minimum(np.arange(lanes), len(z0) - 1)  # lanes left over repeat the last trajectory
     integrator.set_time(t0)
-    integrator.state[:], integrator.pars[:] = z0[rows].T, p[rows].T
+    integrator.state[:] = z0[rows].T
+    integrator.pars[:] = p[rows].T[: len(integrator.pars)]  # heyoka leaves out what the field does not hold
     integrator.propagate_until([t1] * lanes, max_steps=limit or 0)
     limited = type(integrator.propagate_res[0][0]).time_limit
     return {lane: steps for lane, (outcome, _, _, steps) in enumerate(integrator.propagate_res) if outcome == limited}

@@ -15,10 +15,20 @@ from subriem.integration.batch import Batch
 from subriem.integration.explicit import ExplicitFace, explicit_face
 from subriem.integration.integrator import Engine, Integrator, Options, Piece, grid
 from subriem.integration.reduced import ReducedSystem
-from subriem.integration.taylor import Taylor
+from subriem.integration.taylor import Taylor, TaylorRun
 
 #: Steps an engine may take over a stretch: one that needs more is taken in shorter ones.
 STEPS = 20_000
+
+
+class _Polynomials:
+    """The states of a run at any time, from its Taylor polynomials."""
+
+    def __init__(self, run: TaylorRun, sign: float, states: int) -> None:
+        self._run, self._sign, self._states = run, sign, states
+
+    def __call__(self, times: Array) -> Array:
+        return np.atleast_2d(self._run(self._sign * times))[:, : self._states]
 
 
 class TaylorEngine(Engine):
@@ -42,9 +52,10 @@ class TaylorEngine(Engine):
         self.notes["compile_seconds"] = run.stats["compile_seconds"]
         stats = {"steps": int(run.stats["steps"])}
         if run.status is not Status.SUCCESS:
-            return Piece(times[:1], x[None], a[None], run.message, stats)
+            return Piece(times[:1], x[None], a[None], run.message, stats=stats)
         whole = np.vstack([start, np.atleast_2d(run(sign * times[1:-1])), run.z[-1:]])
-        return Piece(times, whole[:, : self._states], self._solved(times, whole, q, a.size), "", stats)
+        dense = _Polynomials(run, sign, self._states)
+        return Piece(times, whole[:, : self._states], self._solved(times, whole, q, a.size), dense=dense, stats=stats)
 
     def _solved(self, times: Array, whole: Array, q: Array, count: int) -> Array:
         if self._unknowns is None:
