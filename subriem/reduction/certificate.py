@@ -9,14 +9,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csc_array
 
 from subriem.core.equilibrated import independent_rows, rank_factor
 from subriem.core.protocols import Array
 from subriem.core.rank import RankDecision, RankPolicy
+from subriem.core.sparse import regularity
 from subriem.reduction.prolongation import Prolongation
 
 #: Share of the largest coefficient above which an equation or a variable is named in a relation.
 NAMED = 1e-6
+#: Size of a diagonal block up to which all its singular values are computed; of a larger one the extremes.
+SMALL = 300
+
+
+#: Equations by position -> the others they follow from, or that they hide something with.
+Named = dict[int, tuple[int, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,15 +82,18 @@ class Certificate:
         Orthonormal basis of what the base rows leave free of the highest derivatives.
     constraints : tuple of int
         Independent rows among `invariant_rows`: they span all constraints between states.
+    ahead : tuple of int
+        Redundant equations that follow from higher derivatives of others than of themselves: x' = 0 beside x = 0.
     """
 
     decision: RankDecision
     base: tuple[int, ...]
-    redundant: dict[int, tuple[int, ...]]
-    invariants: dict[int, tuple[int, ...]]
-    hidden: dict[int, tuple[int, ...]]
+    redundant: Named
+    invariants: Named
+    hidden: Named
     kernel: Array
     constraints: tuple[int, ...]
+    ahead: tuple[int, ...] = ()
 
 
 def certify(
@@ -104,50 +115,59 @@ def certify(
     blocks : sequence of (rows, columns), optional
         Diagonal blocks of a square block-triangular J: it is regular if they all are.
     """
-    matrix = system.jacobian(t, jets, q)
+    sparse = system.sparse_jacobian(t, jets, q)
     row_of = {place: index for index, place in enumerate(system.rows)}
     column_of = {place: index for index, place in enumerate(system.columns)}
     tops = [row_of[place] for place in system.top_rows]
     unknowns = [column_of[place] for place in system.top_columns]
-    jacobian = matrix[np.ix_(tops, unknowns)]
+    jacobian = csc_array(sparse[tops][:, unknowns])
+    lower = [row_of[place] for place in system.invariant_rows]
     regular = _regular_by_blocks(jacobian, blocks, policy)
     if regular is not None:
-        base, kernel, decision = list(range(len(tops))), np.zeros((len(unknowns), 0)), regular
-        redundant, invariants, hidden = {}, {}, {}
-    else:
-        factor = rank_factor(jacobian, policy)
-        base, decision = independent_rows(factor), factor.decision
-        kernel = rank_factor(jacobian[base], policy).kernel()
-        redundant, invariants, hidden = _explain(system, matrix, tops, base, policy)
-    lower = [row_of[place] for place in system.invariant_rows]
+        # then the differentiated equations are independent level by level, and so are the constraints among them
+        open_ = np.zeros((len(unknowns), 0))
+        return Certificate(regular, tuple(range(len(tops))), {}, {}, {}, open_, tuple(range(len(lower))))
+    matrix = sparse.toarray()
+    factor = rank_factor(jacobian.toarray(), policy)
+    base = independent_rows(factor)
+    kernel = rank_factor(matrix[np.ix_([tops[p] for p in base], unknowns)], policy).kernel()
+    redundant, invariants, hidden, ahead = _explain(system, matrix, tops, base, policy)
     states = [column_of[place] for place in system.state_columns]
     constraints = independent_rows(rank_factor(matrix[np.ix_(lower, states)], policy)) if lower else []
-    return Certificate(decision, tuple(base), redundant, invariants, hidden, kernel, tuple(constraints))
+    return Certificate(factor.decision, tuple(base), redundant, invariants, hidden, kernel, tuple(constraints), ahead)
 
 
 def _regular_by_blocks(
-    jacobian: Array, blocks: Sequence[tuple[np.ndarray, np.ndarray]], policy: RankPolicy
+    jacobian: csc_array, blocks: Sequence[tuple[np.ndarray, np.ndarray]], policy: RankPolicy
 ) -> RankDecision | None:
     """Return the decision on the least regular block if every block is regular, else None."""
     if not blocks or jacobian.shape[0] != jacobian.shape[1]:
         return None
-    worst: RankDecision | None = None
+    rows, columns = (np.array([b[k][0] for b in blocks if b[0].size == 1], dtype=int) for k in (0, 1))
+    single = csc_array(jacobian[rows][:, columns]).diagonal()
+    if not single.all():
+        return None
+    worst = policy.decide(np.ones(min(single.size, 1)))
     for rows, columns in blocks:
-        decision = rank_factor(jacobian[np.ix_(rows, columns)], policy).decision
+        if rows.size == 1:
+            continue
+        block = csc_array(jacobian[rows][:, columns])
+        decision = regularity(block, policy) if rows.size > SMALL else rank_factor(block.toarray(), policy).decision
         if not decision.full or decision.ambiguous:
             return None
-        if worst is None or decision.cond > worst.cond:
+        if worst.size == 0 or decision.cond > worst.cond:
             worst = decision
     return worst
 
 
 def _explain(
     system: Prolongation, matrix: Array, tops: Sequence[int], base: Sequence[int], policy: RankPolicy
-) -> tuple[dict[int, tuple[int, ...]], dict[int, tuple[int, ...]], dict[int, tuple[int, ...]]]:
-    """Sort the rows of J that depend on the base into redundant equations, invariants and hidden equations."""
-    redundant: dict[int, tuple[int, ...]] = {}
-    invariants: dict[int, tuple[int, ...]] = {}
-    hidden: dict[int, tuple[int, ...]] = {}
+) -> tuple[Named, Named, Named, tuple[int, ...]]:
+    """Sort the rows of J that depend on the base: redundant, invariant and hidden equations, and those ahead."""
+    ahead: list[int] = []
+    redundant: Named = {}
+    invariants: Named = {}
+    hidden: Named = {}
     spare = [p for p in range(len(tops)) if p not in set(base)]
     active = [row for row in range(matrix.shape[0]) if row not in {tops[p] for p in spare}]
     for p in reversed(spare):  # of dependent equations the last one goes first
@@ -158,14 +178,15 @@ def _explain(
         if found is None:
             hidden[equation] = _others(system, _within_top(matrix, system, tops, base, p, policy), equation)
             continue
-        lower = [relation(matrix, rest, row, policy) for row in own]
-        top = relation(matrix, rest, tops[p], policy)
-        if top is not None and all(entry is not None for entry in lower):
-            redundant[equation] = _others(system, top, equation)
-            active = rest
-        else:
+        whole = [entry for row in (*own, tops[p]) if (entry := relation(matrix, rest, row, policy)) is not None]
+        if len(whole) <= len(own):
             invariants[equation] = _others(system, found, equation)
-    return redundant, invariants, hidden
+            continue
+        redundant[equation] = _others(system, whole[-1], equation)
+        active = rest
+        if any(system.rows[other][1] > system.rows[entry.row][1] for entry in whole for other in entry.others):
+            ahead.append(equation)
+    return redundant, invariants, hidden, tuple(ahead)
 
 
 def _within_top(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csc_array, diags_array
 
 from subriem.core.errors import InconsistentError, ProblemError
-from subriem.core.gaussnewton import GaussNewton, gauss_newton
+from subriem.core.gaussnewton import gauss_newton
 from subriem.core.protocols import Array
 from subriem.core.rank import RankPolicy
+from subriem.core.sparse import damped_gauss_newton, row_lengths
 from subriem.core.validate import real_array
 from subriem.reduction.dae import DAE
 from subriem.reduction.jets import jet_name
@@ -21,10 +23,12 @@ from subriem.reduction.prolongation import Place, Prolongation
 #: Largest residual of a consistent point, each equation divided by the length of its gradient, relative to the size of
 #: the point.
 TOLERANCE = 1e-9
+#: Residual at which an iteration ends: far below the tolerance, since ranks are decided at the point.
+FINE = 3e-14
+#: Entries of a Jacobian above which steps are solved by sparse LU instead of dense factors.
+LARGE = 300_000
 #: Starts tried for the values the user left open: zero, then random ones.
 STARTS = 8
-#: Distance of points nearby, relative to the size of each value.
-NEARBY = 1e-2
 #: Rounds of scaling the equations by their gradients and iterating.
 ROUNDS = 3
 _JET = re.compile(r"(?P<name>[^'^]+?)(?:(?P<primes>'+)|\^\((?P<order>\d+)\))?$")
@@ -113,8 +117,7 @@ class _Scaled:
     def __init__(self, system: Prolongation, t: float, q: Array, base: Array, free: np.ndarray, weights: Array) -> None:
         self.system, self.t, self.q, self.base, self.free, self.weights = system, t, q, base, free, weights
         self.n_in, self.n_out = int(free.size), len(system.rows)
-        lengths = np.linalg.norm(system.jacobian(t, base, q)[:, free], axis=1)
-        self.scale = 1.0 / np.where(lengths > 0, lengths, 1.0)
+        self.scale = _inverse(row_lengths(system.sparse_jacobian(t, base, q)[:, free]))
 
     def point(self, u: Array) -> Array:
         jets = self.base.copy()
@@ -124,15 +127,18 @@ class _Scaled:
     def value(self, u: Array) -> Array:
         return self.scale * self.system.residual(self.t, self.point(u), self.q)
 
+    def sparse_jacobian(self, u: Array) -> csc_array:
+        matrix = self.system.sparse_jacobian(self.t, self.point(u), self.q)[:, self.free]
+        return csc_array(diags_array(self.scale) @ matrix @ diags_array(self.weights))
+
     def jacobian(self, u: Array) -> Array:
-        matrix = self.system.jacobian(self.t, self.point(u), self.q)[:, self.free]
-        return self.scale[:, None] * matrix * self.weights
+        return self.sparse_jacobian(u).toarray()
 
     def jvp(self, u: Array, v: Array) -> Array:
-        return self.jacobian(u) @ v
+        return self.sparse_jacobian(u) @ v
 
     def vjp(self, u: Array, w: Array) -> Array:
-        return self.jacobian(u).T @ w
+        return self.sparse_jacobian(u).T @ w
 
 
 def consistent_point(
@@ -182,9 +188,9 @@ def consistent_point(
         for moving in (~held & ~fixed, ~fixed) if held.any() else (~fixed,):
             if not moving.any():
                 continue
-            jets = _iterate(system, t, q, base, np.flatnonzero(moving), 1.0 / cost, rank)
+            jets = iterate(system, t, q, base, np.flatnonzero(moving), 1.0 / cost, rank)
             residual = _residual(system, t, q, jets)
-            if residual <= TOLERANCE * (1 + float(np.abs(jets).max())):
+            if residual <= _tolerance(jets):
                 moved = float(np.abs(jets - start)[held].max()) if held.any() else 0.0
                 return ConsistentPoint(t, jets, columns, residual, moved)
             if np.isfinite(residual) and (best is None or residual < best[0]):
@@ -192,44 +198,44 @@ def consistent_point(
     raise _inconsistent(system, t, q, start if best is None else best[1])
 
 
-def nearby_points(system: Prolongation, point: ConsistentPoint, q: Array, rank: RankPolicy) -> list[ConsistentPoint]:
-    """Return consistent points close to one: in random directions of the states, and of all jets.
-
-    Where two branches of solutions cross, the first sort stays on the branch of the same unknowns.
-    """
-    size = NEARBY * (1 + np.abs(point.jets))
-    states = np.isin(np.arange(size.size), [system.columns.index(place) for place in system.state_columns])
-    generator = np.random.default_rng(0)
-    found = []
-    for moving in (states, states, np.ones_like(states), np.ones_like(states)):
-        start = point.jets + size * moving * generator.standard_normal(size.size)
-        jets = _iterate(system, point.t, q, start, np.arange(size.size), np.ones(size.size), rank)
-        residual = _residual(system, point.t, q, jets)
-        if residual <= TOLERANCE * (1 + float(np.abs(jets).max())):
-            found.append(replace(point, jets=jets, residual=residual))
-    return found
-
-
-def _iterate(
+def iterate(
     system: Prolongation, t: float, q: Array, base: Array, free: np.ndarray, weights: Array, rank: RankPolicy
 ) -> Array:
     """Return the jets after Gauss-Newton rounds, the equations scaled anew by their gradients at each round."""
+    large = len(system.rows) * free.size > LARGE
     for _ in range(ROUNDS):
         scaled = _Scaled(system, t, q, base, free, weights[free])
-        zero = np.zeros(scaled.n_in)
-        if not np.isfinite(scaled.value(zero)).all() or not np.isfinite(scaled.jacobian(zero)).all():
+        zero, size = np.zeros(scaled.n_in), 1 + float(np.abs(base).max())
+        if not np.isfinite(scaled.value(zero)).all() or not np.isfinite(scaled.sparse_jacobian(zero).data).all():
             return base
-        found: GaussNewton = gauss_newton(scaled, zero, np.zeros(scaled.n_out), rank=rank, freeze=False, steps=40)
-        base = scaled.point(found.theta)
-        if found.residuals[-1] <= TOLERANCE**1.5 * (1 + float(np.abs(base).max())):
+        if large:
+            u = damped_gauss_newton(scaled.value, scaled.sparse_jacobian, zero, FINE * size)
+        else:
+            target = np.zeros(scaled.n_out)
+            u = gauss_newton(scaled, zero, target, rank=rank, freeze=False, steps=40).theta
+        base = scaled.point(u)
+        if float(np.linalg.norm(scaled.value(u))) <= FINE * size:
             break
     return base
 
 
 def scaled_residuals(system: Prolongation, t: float, q: Array, jets: Array) -> Array:
     """Return each residual over the length of its gradient, which is about the distance to its zero set."""
-    lengths = np.linalg.norm(system.jacobian(t, jets, q)[:, :-1], axis=1)
-    return system.residual(t, jets, q) / np.where(lengths > 0, lengths, 1.0)
+    lengths = row_lengths(csc_array(system.sparse_jacobian(t, jets, q)[:, :-1]))
+    return system.residual(t, jets, q) * _inverse(lengths)
+
+
+def _inverse(lengths: Array) -> Array:
+    return 1.0 / np.where(lengths > 0, lengths, 1.0)
+
+
+def is_consistent(system: Prolongation, t: float, q: Array, jets: Array) -> bool:
+    """Return whether the jets satisfy all equations within the tolerance."""
+    return _residual(system, t, q, jets) <= _tolerance(jets)
+
+
+def _tolerance(jets: Array) -> float:
+    return TOLERANCE * (1 + float(np.abs(jets).max(initial=0.0)))
 
 
 def _residual(system: Prolongation, t: float, q: Array, jets: Array) -> float:

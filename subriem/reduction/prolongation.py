@@ -7,6 +7,7 @@ from functools import cached_property
 
 import casadi as ca
 import numpy as np
+from scipy.sparse import csc_array
 
 from subriem.core.casadi_map import BufferedFunction
 from subriem.core.errors import ReductionError
@@ -95,10 +96,12 @@ class Prolongation:
         return self._compile(self.expressions(self.rows))
 
     @cached_property
-    def _jacobian(self) -> tuple[BufferedFunction, np.ndarray, np.ndarray]:
+    def _jacobian(self) -> tuple[BufferedFunction, csc_array]:
+        """The entries of the Jacobian as a function, and its pattern (CasADi keeps columns, so this does)."""
         matrix = ca.jacobian(self.expressions(self.rows), ca.vertcat(self._unknowns, self.jets.t))
-        rows, columns = (np.array(index, dtype=int) for index in matrix.sparsity().get_triplet())
-        return self._compile(ca.vec(matrix.nz[:])), rows, columns
+        starts, rows = matrix.sparsity().get_ccs()
+        pattern = csc_array((np.ones(len(rows)), np.array(rows, dtype=int), np.array(starts)), shape=matrix.shape)
+        return self._compile(ca.vec(matrix.nz[:])), pattern
 
     def _compile(self, expression: ca.SX) -> BufferedFunction:
         arguments = [self.jets.t, self._unknowns, self.q]
@@ -118,7 +121,19 @@ class Prolongation:
 
     def jacobian(self, t: float, jets: Array, q: Array) -> Array:
         """Return their derivatives with respect to the jets, and to t in the last column."""
-        function, rows, columns = self._jacobian
-        matrix = np.zeros((len(self.rows), len(self.columns) + 1))
-        matrix[rows, columns] = function(np.array([t]), jets, q)
-        return matrix
+        return self.sparse_jacobian(t, jets, q).toarray()
+
+    def sparse_jacobian(self, t: float, jets: Array, q: Array) -> csc_array:
+        """Return the same as a sparse array."""
+        function, pattern = self._jacobian
+        entries = function(np.array([t]), jets, q)
+        return csc_array((entries, pattern.indices, pattern.indptr), shape=pattern.shape)
+
+    def sparse_block(
+        self, t: float, jets: Array, q: Array, rows: Sequence[Place], columns: Sequence[Place]
+    ) -> csc_array:
+        """Return the derivatives of the f_i^(k) at some places (i, k) with respect to jets at some places (j, l)."""
+        row_of = {place: index for index, place in enumerate(self.rows)}
+        column_of = {place: index for index, place in enumerate(self.columns)}
+        matrix = self.sparse_jacobian(t, jets, q)
+        return csc_array(matrix[[row_of[place] for place in rows]][:, [column_of[place] for place in columns]])

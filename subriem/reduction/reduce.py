@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from subriem.core.errors import ProblemError, RankError
+from subriem.core.errors import ProblemError
 from subriem.core.protocols import Array
 from subriem.core.rank import DEFAULT_RANK, RankPolicy
-from subriem.reduction.array import ArrayRanks, differentiation_index
+from subriem.reduction.array import differentiation_index, structural_index_holds
 from subriem.reduction.certificate import Certificate, certify
-from subriem.reduction.consistent import ConsistentPoint, consistent_point, given_values, jet_places, nearby_points
+from subriem.reduction.consistent import ConsistentPoint, consistent_point, given_values, jet_places
 from subriem.reduction.dae import DAE
+from subriem.reduction.nearby import confirm_dependence, refuse_singular_point
 from subriem.reduction.prolongation import Prolongation
 from subriem.reduction.reduction import Reduction, declared_weights
 from subriem.reduction.selection import Selection, select
@@ -95,12 +96,13 @@ def reduce(
     certificate = certify(system, t, point.jets, q, rank, blocks)
     rank.report(certificate.decision, "of the system Jacobian at the consistent point")
     if not certificate.decision.full:
-        _refuse_singular_point(dae, system, point, certificate, q, rank)
+        refuse_singular_point(system, point, certificate, q, rank)
+        confirm_dependence(system, point, certificate, q, rank)
     selection = None
     if certificate.kernel.shape[1] and not certificate.hidden:
         selection = select(certificate.kernel, system.d, dae.variables, declared, rank)
         point = selected_point(system, point, certificate, selection, q)
-    index, kind, freedom = _index_and_freedom(dae, structure, system, point, certificate, selection, q, rank)
+    index, kind, freedom = _index_and_freedom(system, structure, point, certificate, selection, q, rank)
     return Reduction(dae, structure, point, certificate, selection, index, kind, freedom, rank)
 
 
@@ -112,27 +114,6 @@ def _square(structure: Structure) -> bool:
     """Whether every equation and every variable is matched."""
     m, n = structure.sigma.shape
     return m == n and bool((structure.match >= 0).all())
-
-
-def _refuse_singular_point(
-    dae: DAE, system: Prolongation, point: ConsistentPoint, certificate: Certificate, q: Array, policy: RankPolicy
-) -> None:
-    """Raise `RankError` if consistent points nearby have a system Jacobian of higher rank."""
-    decisions = [
-        certify(system, other.t, other.jets, q, policy).decision for other in nearby_points(system, point, q, policy)
-    ]
-    there = max(decisions, key=lambda decision: decision.rank, default=certificate.decision)
-    if there.rank <= certificate.decision.rank:
-        return
-    values = zip((system.column_name(place) for place in system.columns), point.jets, strict=True)
-    where = ", ".join(f"{name} = {value:.4g}" for name, value in list(values)[:8])
-    raise RankError(
-        f"{dae.name} is singular at this point: its system Jacobian loses rank here, and not nearby",
-        f"rank {certificate.decision.rank} of {certificate.decision.size} at t = {point.t:.6g}, {where}; "
-        f"rank {there.rank} of {there.size} at a consistent point nearby",
-        "a point at which the rank is that of its neighbours",
-        "another start, by at={…}",
-    )
 
 
 def selected_point(
@@ -158,27 +139,26 @@ def selected_point(
 
 
 def _index_and_freedom(
-    dae: DAE,
-    structure: Structure,
     system: Prolongation,
+    structure: Structure,
     point: ConsistentPoint,
     certificate: Certificate,
     selection: Selection | None,
     q: Array,
     policy: RankPolicy,
 ) -> tuple[int, str, int]:
+    """Return the index, how it was found, and the freedom."""
+    freedom = sum(system.d) - len(certificate.constraints)
+    undetermined = certificate.kernel.shape[1]
+    if not (certificate.hidden or certificate.invariants or certificate.ahead):
+        rows = [system.top_rows[p] for p in certificate.base]
+        jacobian = system.sparse_block(point.t, point.jets, q, rows, system.top_columns)
+        c, d, orders = (np.array(x) for x in ([k for _, k in rows], system.d, system.dae.orders))
+        if structural_index_holds(jacobian, c, d, orders, undetermined, policy):
+            return structure.index, "differentiation", freedom
     known = dict(zip(point.columns, map(float, point.jets), strict=True))
-    still = selection.still if selection is not None else 0
-    if not certificate.hidden:
-        undetermined = certificate.kernel.shape[1]
-        found, _ = differentiation_index(dae, structure.index, undetermined, point.t, q, known, policy)
-        freedom = sum(system.d) - len(certificate.constraints)
-        return (structure.index, "structural", freedom) if found is None else (found, "differentiation", freedom)
-    found, ranks = differentiation_index(dae, structure.index, None, point.t, q, known, policy)
-    if found is None or ranks is None:
-        return structure.index, "structural", sum(system.d) - len(certificate.constraints)
-    return found, "differentiation", _freedom(ranks, still)
-
-
-def _freedom(ranks: ArrayRanks, still: int) -> int:
-    return ranks.states - ranks.constraints - still
+    upper = None if certificate.hidden else structure.index
+    found, ranks = differentiation_index(system.dae, upper, undetermined, point.t, q, known, policy)
+    if certificate.hidden and ranks is not None:
+        freedom = ranks.states - ranks.constraints - (0 if selection is None else selection.still)
+    return (structure.index, "structural", freedom) if found is None else (found, "differentiation", freedom)

@@ -1,0 +1,123 @@
+"""What rank says at one point must be true at points nearby, or it is a coincidence of the point."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from subriem.core.errors import RankError
+from subriem.core.protocols import Array
+from subriem.core.rank import RankPolicy
+from subriem.core.sparse import row_lengths
+from subriem.reduction.certificate import Certificate, certify
+from subriem.reduction.consistent import ConsistentPoint, consistent_point, is_consistent, iterate, scaled_residuals
+from subriem.reduction.prolongation import Prolongation
+
+#: Distance of points nearby, relative to the size of each value.
+NEARBY = 1e-2
+#: Residual, as a distance, above which a dropped equation does not follow from the others.
+VIOLATED = 1e-7
+
+
+def nearby_points(system: Prolongation, point: ConsistentPoint, q: Array, rank: RankPolicy) -> list[ConsistentPoint]:
+    """Return consistent points close to one: in random directions of the states, and of all jets.
+
+    Where two branches of solutions cross, the first sort stays on the branch of the same unknowns.
+    """
+    size = NEARBY * (1 + np.abs(point.jets))
+    states = np.isin(np.arange(size.size), [system.columns.index(place) for place in system.state_columns])
+    generator = np.random.default_rng(0)
+    found = []
+    for moving in (states, states, np.ones_like(states), np.ones_like(states)):
+        start = point.jets + size * moving * generator.standard_normal(size.size)
+        jets = iterate(system, point.t, q, start, np.arange(size.size), np.ones(size.size), rank)
+        if is_consistent(system, point.t, q, jets):
+            found.append(replace(point, jets=jets))
+    return found
+
+
+def refuse_singular_point(
+    system: Prolongation, point: ConsistentPoint, certificate: Certificate, q: Array, policy: RankPolicy
+) -> None:
+    """Check that the system Jacobian has no higher rank at consistent points nearby.
+
+    Raises
+    ------
+    RankError
+        If it has.
+    """
+    decisions = [
+        certify(system, other.t, other.jets, q, policy).decision for other in nearby_points(system, point, q, policy)
+    ]
+    there = max(decisions, key=lambda decision: decision.rank, default=certificate.decision)
+    if there.rank <= certificate.decision.rank:
+        return
+    raise RankError(
+        f"{system.dae.name} is singular at this point: its system Jacobian loses rank here, and not nearby",
+        f"rank {certificate.decision.rank} of {certificate.decision.size} at {_where(system, point)}; "
+        f"rank {there.rank} of {there.size} at a consistent point nearby",
+        "a point at which the rank is that of its neighbours",
+        "another start, by at={…}",
+    )
+
+
+def confirm_dependence(
+    system: Prolongation, point: ConsistentPoint, certificate: Certificate, q: Array, policy: RankPolicy
+) -> None:
+    """Check that what follows from other equations at the point does so a little later, and at states nearby.
+
+    Raises
+    ------
+    InconsistentError
+        If the equations contradict each other a little later: they agree at one time only.
+    RankError
+        If points nearby satisfy all other equations, and not the one that seemed to follow.
+    """
+    dropped = {**certificate.redundant, **certificate.invariants}
+    if not dropped:
+        return
+    given = dict(zip(point.columns, map(float, point.jets), strict=True))
+    consistent_point(system, point.t + _moment(system, point, q), q, given, rank=policy)
+    c = [
+        -1 if i in certificate.redundant else top - 1 if i in certificate.invariants else top
+        for i, top in enumerate(system.c)
+    ]
+    rest = Prolongation(system.dae, c, system.d)
+    gone = sorted(set(range(len(system.rows))) - {system.rows.index(row) for row in rest.rows})
+    for other in nearby_points(rest, point, q, policy):
+        residuals = np.abs(scaled_residuals(system, other.t, q, other.jets))[gone]
+        worst = gone[int(residuals.argmax())]
+        if residuals.max() > VIOLATED * (1 + float(np.abs(other.jets).max())):
+            raise _coincidence(system, point, system.rows[worst][0], dropped[system.rows[worst][0]])
+
+
+def _moment(system: Prolongation, point: ConsistentPoint, q: Array) -> float:
+    """Return a time in which no value and no equation changes by more than NEARBY of its size."""
+    place = {column: index for index, column in enumerate(system.columns)}
+    rates = [
+        abs(point.jets[place[j, k + 1]]) / (1 + abs(point.jets[index]))
+        for (j, k), index in place.items()
+        if (j, k + 1) in place
+    ]
+    matrix = system.sparse_jacobian(point.t, point.jets, q)
+    lengths = row_lengths(matrix[:, :-1])
+    explicit = np.abs(matrix[:, [-1]].toarray().ravel()) / np.where(lengths > 0, lengths, 1.0)
+    return NEARBY / max(1.0, max(rates, default=0.0), float(explicit.max(initial=0.0)))
+
+
+def _coincidence(system: Prolongation, point: ConsistentPoint, equation: int, others: Sequence[int]) -> RankError:
+    names = system.dae.equations
+    return RankError(
+        f"equation {names[equation]} depends on {', '.join(names[i] for i in others)} at this point, and not nearby",
+        f"the same gradients up to a combination at {_where(system, point)}",
+        "equations that are independent, or dependent on the whole set of solutions",
+        f"another start, by at={{…}}, or leave {names[equation]} out",
+    )
+
+
+def _where(system: Prolongation, point: ConsistentPoint) -> str:
+    values = list(zip((system.column_name(place) for place in system.columns), point.jets, strict=True))
+    listed = ", ".join(f"{name} = {value:.4g}" for name, value in values[:8])
+    return f"t = {point.t:.6g}, {listed}" + (", …" if len(values) > 8 else "")
