@@ -8,15 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import qr
 
 from subriem.core.protocols import Array
 from subriem.core.rank import RankDecision, RankPolicy
 
 #: Rounds of equilibration of rows and columns to length one.
 ROUNDS = 8
-#: Weight by which later rows are preferred less, when one of dependent rows has to go.
-PREFERENCE = 1e-3
+#: Share in a relation, relative to the largest, from which on a row may be the one that goes.
+FAIR = 0.1
 
 
 def equilibrate(matrix: Array) -> tuple[Array, Array, Array]:
@@ -83,14 +82,19 @@ def rank_factor(matrix: Array, policy: RankPolicy) -> RankFactor:
 
 
 def independent_rows(factor: RankFactor) -> list[int]:
-    """Return as many independent rows as the decided rank, earlier ones preferred, in increasing order."""
-    if factor.rank == factor.scaled.shape[0]:
-        return list(range(factor.rank))
-    lengths = np.linalg.norm(factor.scaled, axis=1)
-    units = factor.scaled / np.where(lengths > 0, lengths, 1.0)[:, None]
-    preference = 1.0 - PREFERENCE * np.arange(units.shape[0]) / max(units.shape[0], 1)
-    _, pivots = qr((units * preference[:, None]).T, mode="r", pivoting=True)
-    return sorted(int(i) for i in pivots[: factor.rank])
+    """Return as many independent rows as the decided rank, earlier ones preferred, in increasing order.
+
+    One after the other the last row with a fair share in the relations that are left goes.
+    """
+    relations = factor.left.copy()
+    kept = set(range(factor.scaled.shape[0]))
+    for _ in range(relations.shape[1]):
+        share = np.linalg.norm(relations, axis=1)
+        last = int(np.flatnonzero(share >= FAIR * share.max())[-1])
+        kept.discard(last)
+        direction = relations[last] / share[last]
+        relations -= np.outer(relations @ direction, direction)
+    return sorted(kept)
 
 
 def kernel_basis(part: Array, policy: RankPolicy) -> Array:

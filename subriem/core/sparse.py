@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from scipy.sparse import csc_array, diags_array, eye_array
+from scipy.sparse import csc_array, eye_array
 
 from subriem.core.protocols import Array
 from subriem.core.rank import EPS, RankDecision, RankPolicy
@@ -74,10 +75,17 @@ def damped_gauss_newton(
         if size <= tolerance or poor == PATIENCE:
             break
         matrix = jacobian(u)
+        if not np.isfinite(matrix.data).all():
+            break
         while damping <= DAMPINGS[1]:
-            trial = u - damped_step(matrix, residual, damping)
-            there = value(trial)
-            reached = float(np.linalg.norm(there))
+            try:
+                trial = u - damped_step(matrix, residual, damping)
+            except RuntimeError:  # entries so large that the damping is lost beside them
+                damping *= CHANGE
+                continue
+            with np.errstate(over="ignore", invalid="ignore"):  # such a step is rejected
+                there = value(trial)
+                reached = float(np.linalg.norm(there))
             if reached < size:
                 break
             damping *= CHANGE
@@ -100,12 +108,19 @@ def row_lengths(matrix: csc_array) -> Array:
     return np.sqrt(np.bincount(matrix.indices, matrix.data**2, minlength=matrix.shape[0]))
 
 
-def equilibrate_sparse(matrix: csc_array, rounds: int = 8) -> csc_array:
-    """Return R A C with rows and columns of lengths near one; zero rows stay zero."""
+def equilibrate_sparse(matrix: csc_array, rounds: int = 8) -> tuple[csc_array, Array, Array]:
+    """Return R A C with rows and columns of lengths near one, and the diagonals of R and C; zero rows stay zero."""
+    m, n = matrix.shape
+    rows, columns = np.ones(m), np.ones(n)
+    row_of, column_of = matrix.indices, np.repeat(np.arange(n), np.diff(matrix.indptr))
+    entries = matrix.data.astype(float)
     for _ in range(rounds):
-        matrix = csc_array(diags_array(_inverse_root(row_lengths(matrix))) @ matrix)
-        matrix = csc_array(matrix @ diags_array(_inverse_root(row_lengths(csc_array(matrix.T)))))
-    return matrix
+        row = _inverse_root(np.sqrt(np.bincount(row_of, entries**2, minlength=m)))
+        entries = entries * row[row_of]
+        column = _inverse_root(np.sqrt(np.bincount(column_of, entries**2, minlength=n)))
+        entries = entries * column[column_of]
+        rows, columns = rows * row, columns * column
+    return csc_array((entries, matrix.indices, matrix.indptr), shape=(m, n)), rows, columns
 
 
 def _inverse_root(lengths: Array) -> Array:
@@ -125,12 +140,12 @@ def regularity(matrix: csc_array, policy: RankPolicy) -> RankDecision:
     from scipy.sparse.linalg import splu
 
     n = matrix.shape[0]
-    scaled = equilibrate_sparse(matrix)
+    scaled = equilibrate_sparse(matrix)[0]
     vector = np.random.default_rng(0).standard_normal(n)
     largest = _power(lambda x: scaled.T @ (scaled @ x), vector)
     try:
-        factor = splu(scaled)
-        smallest = 1.0 / _power(lambda x: factor.solve(factor.solve(x, trans="T")), vector)
+        solve: Any = splu(scaled).solve  # SciPy's stub has no transposed solve with two arguments
+        smallest = 1.0 / _power(lambda x: solve(solve(x, "T")), vector)
     except RuntimeError:  # a pivot is zero
         smallest = 0.0
     return policy.decide([largest, smallest if smallest > EPS * largest else 0.0][:n], scale=1.0, size=n)

@@ -114,7 +114,7 @@ def structural_index_holds(
     moved = d + beyond == np.maximum(orders, 1)
     if not moved.any():
         return False
-    scaled = equilibrate_sparse(jacobian)
+    scaled = equilibrate_sparse(jacobian)[0]
     if undetermined or scaled.shape[0] != scaled.shape[1]:
         kernel = rank_factor(scaled.toarray()[c < top], policy).right
         return kernel[moved].size > 0 and rank_factor(kernel[moved], policy).rank > undetermined
@@ -133,37 +133,33 @@ def differentiation_index(
     q: Array,
     known: Mapping[Place, float],
     policy: RankPolicy,
-) -> tuple[int | None, ArrayRanks | None]:
-    """Return the least number of differentiations that determine all that can be determined, with the last ranks.
+) -> int | None:
+    """Return the least number of differentiations that determine all that can be determined.
 
-    The number is None where an array is too large or has no consistent point.
+    None where an array is too large or has no consistent point.
 
     Parameters
     ----------
     upper : int or None
         The structural index where the system Jacobian is regular: differentiations are taken back while nothing more
-        is open. None where equations are hidden: then they are added until nothing is open, or the array is too large.
+        is open. None where equations hid others: then they are added until nothing more is open.
     undetermined : int
-        What stays open at `upper` differentiations.
+        What stays open at any number of differentiations.
     known : mapping
         Values of jets at a consistent point.
     """
     if upper is not None:
-        index, last = upper, None
-        while index > 0:
-            ranks = array_ranks(dae, index - 1, t, q, known, policy)
+        for times in reversed(range(upper)):
+            ranks = array_ranks(dae, times, t, q, known, policy)
             if ranks is None:
-                return None, None
+                return None
             if ranks.undetermined > undetermined:
-                return index, last
-            index, last = index - 1, ranks
-        return index, last
-    found: list[ArrayRanks] = []
+                return times + 1
+        return 0
     for times in range(sum(max(order, 1) for order in dae.orders) + 1):
         ranks = array_ranks(dae, times, t, q, known, policy)
         if ranks is None:
-            break
-        found.append(ranks)
-        if ranks.undetermined == 0:
-            return times, ranks
-    return None, found[-1] if found else None
+            return None
+        if ranks.undetermined <= undetermined:
+            return times
+    return None

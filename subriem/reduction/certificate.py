@@ -6,7 +6,7 @@ Structure alone decides nothing where equations depend on each other in values: 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.sparse import csc_array
@@ -15,7 +15,7 @@ from subriem.core.equilibrated import independent_rows, rank_factor
 from subriem.core.protocols import Array
 from subriem.core.rank import RankDecision, RankPolicy
 from subriem.core.sparse import regularity
-from subriem.reduction.prolongation import Prolongation
+from subriem.reduction.prolongation import Place, Prolongation
 
 #: Share of the largest coefficient above which an equation or a variable is named in a relation.
 NAMED = 1e-6
@@ -82,6 +82,8 @@ class Certificate:
         Orthonormal basis of what the base rows leave free of the highest derivatives.
     constraints : tuple of int
         Independent rows among `invariant_rows`: they span all constraints between states.
+    hidden_rows : tuple of tuple of (int, int)
+        (i, c_i) of the dependent rows of J behind each of `hidden`.
     ahead : tuple of int
         Redundant equations that follow from higher derivatives of others than of themselves: x' = 0 beside x = 0.
     """
@@ -93,6 +95,7 @@ class Certificate:
     hidden: Named
     kernel: Array
     constraints: tuple[int, ...]
+    hidden_rows: tuple[tuple[Place, ...], ...] = ()
     ahead: tuple[int, ...] = ()
 
 
@@ -131,10 +134,20 @@ def certify(
     factor = rank_factor(jacobian.toarray(), policy)
     base = independent_rows(factor)
     kernel = rank_factor(matrix[np.ix_([tops[p] for p in base], unknowns)], policy).kernel()
-    redundant, invariants, hidden, ahead = _explain(system, matrix, tops, base, policy)
+    found = _explain(system, matrix, tops, base, policy)
     states = [column_of[place] for place in system.state_columns]
     constraints = independent_rows(rank_factor(matrix[np.ix_(lower, states)], policy)) if lower else []
-    return Certificate(factor.decision, tuple(base), redundant, invariants, hidden, kernel, tuple(constraints), ahead)
+    return Certificate(
+        factor.decision,
+        tuple(base),
+        found.redundant,
+        found.invariants,
+        found.hidden,
+        kernel,
+        tuple(constraints),
+        tuple(found.hidden_rows),
+        tuple(found.ahead),
+    )
 
 
 def _regular_by_blocks(
@@ -160,33 +173,44 @@ def _regular_by_blocks(
     return worst
 
 
+@dataclass
+class _Explanation:
+    """What dependent rows of J mean, as in `Certificate`."""
+
+    redundant: Named = field(default_factory=dict)
+    invariants: Named = field(default_factory=dict)
+    hidden: Named = field(default_factory=dict)
+    hidden_rows: list[tuple[Place, ...]] = field(default_factory=list)
+    ahead: list[int] = field(default_factory=list)
+
+
 def _explain(
     system: Prolongation, matrix: Array, tops: Sequence[int], base: Sequence[int], policy: RankPolicy
-) -> tuple[Named, Named, Named, tuple[int, ...]]:
-    """Sort the rows of J that depend on the base: redundant, invariant and hidden equations, and those ahead."""
-    ahead: list[int] = []
-    redundant: Named = {}
-    invariants: Named = {}
-    hidden: Named = {}
+) -> _Explanation:
+    """Sort the equations whose rows of J depend on the base rows."""
+    said = _Explanation()
     spare = [p for p in range(len(tops)) if p not in set(base)]
-    active = [row for row in range(matrix.shape[0]) if row not in {tops[p] for p in spare}]
+    active = list(range(matrix.shape[0]))
     for p in reversed(spare):  # of dependent equations the last one goes first
+        active.remove(tops[p])
         equation = system.rows[tops[p]][0]
         own = [row for row in active if system.rows[row][0] == equation]
         rest = [row for row in active if row not in set(own)]
         found = relation(matrix, active, tops[p], policy)
         if found is None:
-            hidden[equation] = _others(system, _within_top(matrix, system, tops, base, p, policy), equation)
+            together = _within_top(matrix, system, tops, base, p, policy)
+            said.hidden[equation] = _others(system, together, equation)
+            said.hidden_rows.append(tuple(system.rows[row] for row in (tops[p], *together.others)))
             continue
         whole = [entry for row in (*own, tops[p]) if (entry := relation(matrix, rest, row, policy)) is not None]
         if len(whole) <= len(own):
-            invariants[equation] = _others(system, found, equation)
+            said.invariants[equation] = _others(system, found, equation)
             continue
-        redundant[equation] = _others(system, whole[-1], equation)
+        said.redundant[equation] = _others(system, whole[-1], equation)
         active = rest
         if any(system.rows[other][1] > system.rows[entry.row][1] for entry in whole for other in entry.others):
-            ahead.append(equation)
-    return redundant, invariants, hidden, tuple(ahead)
+            said.ahead.append(equation)
+    return said
 
 
 def _within_top(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,9 @@ import numpy as np
 from scipy.sparse import csc_array, diags_array
 
 from subriem.core.errors import InconsistentError, ProblemError
-from subriem.core.gaussnewton import gauss_newton
 from subriem.core.protocols import Array
 from subriem.core.rank import RankPolicy
-from subriem.core.sparse import damped_gauss_newton, row_lengths
+from subriem.core.sparse import damped_gauss_newton, equilibrate_sparse, row_lengths
 from subriem.core.validate import real_array
 from subriem.reduction.dae import DAE
 from subriem.reduction.jets import jet_name
@@ -25,12 +24,12 @@ from subriem.reduction.prolongation import Place, Prolongation
 TOLERANCE = 1e-9
 #: Residual at which an iteration ends: far below the tolerance, since ranks are decided at the point.
 FINE = 3e-14
-#: Entries of a Jacobian above which steps are solved by sparse LU instead of dense factors.
-LARGE = 300_000
 #: Starts tried for the values the user left open: zero, then random ones.
 STARTS = 8
 #: Rounds of scaling the equations by their gradients and iterating.
 ROUNDS = 3
+#: Length of the way on which a gradient must not collapse, relative to the size of each value.
+ASIDE = 1e-8
 _JET = re.compile(r"(?P<name>[^'^]+?)(?:(?P<primes>'+)|\^\((?P<order>\d+)\))?$")
 
 
@@ -97,48 +96,36 @@ def given_values(dae: DAE, at: Mapping[str, Any] | None, known: Iterable[Place])
             raise ProblemError(
                 f"at[{name!r}] has the wrong length", f"{values.size} values", f"{len(places)} values", "check it"
             )
-        missing = [place for place in places if place not in available]
-        if missing:
-            raise ProblemError(
-                f"at[{name!r}] is a derivative that does not occur in the differentiated equations",
-                jet_name(dae.variables[missing[0][0]], missing[0][1]),
-                "a lower derivative",
-                f"leave out {name!r}",
-            )
+        _check_known(dae, f"at[{name!r}]", places, available)
         found.update(zip(places, map(float, values), strict=True))
     return found
 
 
-class _Scaled:
-    """The map u -> R F(jets + W u) of the jets that may move, as `gauss_newton` takes it."""
+def fixed_places(dae: DAE, fix: str | Iterable[str], known: Iterable[Place]) -> list[Place]:
+    """Return the places of the names in fix.
 
-    capabilities: frozenset[str] = frozenset()
+    Raises
+    ------
+    ProblemError
+        If a name is unknown, or a derivative does not occur.
+    """
+    available, found = set(known), []
+    for name in [fix] if isinstance(fix, str) else fix:
+        places = jet_places(dae, name)
+        _check_known(dae, f"{name} in fix", places, available)
+        found += places
+    return found
 
-    def __init__(self, system: Prolongation, t: float, q: Array, base: Array, free: np.ndarray, weights: Array) -> None:
-        self.system, self.t, self.q, self.base, self.free, self.weights = system, t, q, base, free, weights
-        self.n_in, self.n_out = int(free.size), len(system.rows)
-        self.scale = _inverse(row_lengths(system.sparse_jacobian(t, base, q)[:, free]))
 
-    def point(self, u: Array) -> Array:
-        jets = self.base.copy()
-        jets[self.free] += self.weights * u
-        return jets
-
-    def value(self, u: Array) -> Array:
-        return self.scale * self.system.residual(self.t, self.point(u), self.q)
-
-    def sparse_jacobian(self, u: Array) -> csc_array:
-        matrix = self.system.sparse_jacobian(self.t, self.point(u), self.q)[:, self.free]
-        return csc_array(diags_array(self.scale) @ matrix @ diags_array(self.weights))
-
-    def jacobian(self, u: Array) -> Array:
-        return self.sparse_jacobian(u).toarray()
-
-    def jvp(self, u: Array, v: Array) -> Array:
-        return self.sparse_jacobian(u) @ v
-
-    def vjp(self, u: Array, w: Array) -> Array:
-        return self.sparse_jacobian(u).T @ w
+def _check_known(dae: DAE, what: str, places: Iterable[Place], available: set[Place]) -> None:
+    missing = [jet_name(dae.variables[j], k) for j, k in places if (j, k) not in available]
+    if missing:
+        raise ProblemError(
+            f"{what} is a derivative that does not occur in the differentiated equations",
+            ", ".join(missing[:6]),
+            "a lower derivative",
+            "leave it out",
+        )
 
 
 def consistent_point(
@@ -150,6 +137,7 @@ def consistent_point(
     fix: Iterable[Place] = (),
     weights: Mapping[Place, float] | None = None,
     rank: RankPolicy,
+    guess: Mapping[Place, float] | None = None,
     seed: int = 0,
 ) -> ConsistentPoint:
     """Find values of all jets that satisfy the differentiated equations, near the given ones.
@@ -168,8 +156,10 @@ def consistent_point(
     weights : mapping, optional
         A value with weight w costs w times its change, 1 unless given.
     rank : RankPolicy
+    guess : mapping, optional
+        First values of what is open, 0 where there is none.
     seed : int
-        Of the starts tried for open values, after zero.
+        Of the starts tried for open values after these.
 
     Raises
     ------
@@ -180,16 +170,21 @@ def consistent_point(
     held = np.array([place in given for place in columns])
     fixed = np.isin(np.arange(len(columns)), [columns.index(place) for place in fix])
     cost = np.array([(weights or {}).get(place, 1.0) for place in columns])
-    start = np.array([given.get(place, 0.0) for place in columns])
+    first = {**(guess or {}), **given}
+    start = np.array([first.get(place, 0.0) for place in columns])
     generator = np.random.default_rng(seed)
     best: tuple[float, Array] | None = None
+    open_, movable = np.flatnonzero(~held & ~fixed), np.flatnonzero(~fixed)
+    ways: list[tuple[np.ndarray, Array | None]] = [(movable, 1.0 / cost), (movable, None)]
+    ways = [(open_, None), *ways] if held.any() else ways[::-1]
     for attempt in range(STARTS):
         base = start if attempt == 0 else np.where(held, start, generator.standard_normal(start.size))
-        for moving in (~held & ~fixed, ~fixed) if held.any() else (~fixed,):
-            if not moving.any():
+        for moving, scales in ways:
+            if not moving.size:
                 continue
-            jets = iterate(system, t, q, base, np.flatnonzero(moving), 1.0 / cost, rank)
-            residual = _residual(system, t, q, jets)
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # as in `is_consistent`
+                jets = iterate(system, t, q, base, moving, scales)
+                residual = _residual(system, t, q, jets)
             if residual <= _tolerance(jets):
                 moved = float(np.abs(jets - start)[held].max()) if held.any() else 0.0
                 return ConsistentPoint(t, jets, columns, residual, moved)
@@ -199,23 +194,47 @@ def consistent_point(
 
 
 def iterate(
-    system: Prolongation, t: float, q: Array, base: Array, free: np.ndarray, weights: Array, rank: RankPolicy
+    system: Prolongation, t: float, q: Array, base: Array, free: np.ndarray, scales: Array | None = None
 ) -> Array:
-    """Return the jets after Gauss-Newton rounds, the equations scaled anew by their gradients at each round."""
-    large = len(system.rows) * free.size > LARGE
+    """Return the jets after damped Gauss-Newton rounds, the equations scaled anew by their gradients at each round.
+
+    Parameters
+    ----------
+    base : ndarray
+        Start.
+    free : ndarray of int
+        Positions of the jets that may move.
+    scales : ndarray, optional
+        Units of the jets: the change of least norm is taken in them. Unless given, those that equilibrate the
+        Jacobian: so nothing depends on the units of the problem.
+    """
+    left = np.inf
     for _ in range(ROUNDS):
-        scaled = _Scaled(system, t, q, base, free, weights[free])
-        zero, size = np.zeros(scaled.n_in), 1 + float(np.abs(base).max())
-        if not np.isfinite(scaled.value(zero)).all() or not np.isfinite(scaled.sparse_jacobian(zero).data).all():
+        start, size = base, 1 + float(np.abs(base).max())
+        matrix = csc_array(system.sparse_jacobian(t, start, q)[:, free])
+        if not np.isfinite(matrix.data).all():
             return base
-        if large:
-            u = damped_gauss_newton(scaled.value, scaled.sparse_jacobian, zero, FINE * size)
-        else:
-            target = np.zeros(scaled.n_out)
-            u = gauss_newton(scaled, zero, target, rank=rank, freeze=False, steps=40).theta
-        base = scaled.point(u)
-        if float(np.linalg.norm(scaled.value(u))) <= FINE * size:
-            break
+        units = equilibrate_sparse(matrix)[2] if scales is None else scales[free]
+        rows = _inverse(row_lengths(csc_array(matrix @ diags_array(units))))
+
+        def point(u: Array, start: Array = start, units: Array = units) -> Array:
+            jets = start.copy()
+            jets[free] += units * u
+            return jets
+
+        def value(u: Array, rows: Array = rows, point: Callable[[Array], Array] = point) -> Array:
+            return rows * system.residual(t, point(u), q)
+
+        def jacobian(
+            u: Array, rows: Array = rows, units: Array = units, point: Callable[[Array], Array] = point
+        ) -> csc_array:
+            return csc_array(diags_array(rows) @ system.sparse_jacobian(t, point(u), q)[:, free] @ diags_array(units))
+
+        zero = np.zeros(free.size)
+        previous, left = left, float(np.linalg.norm(value(zero)))
+        if not np.isfinite(left) or left <= FINE * size or left > previous / 2:
+            return base
+        base = point(damped_gauss_newton(value, jacobian, zero, FINE * size))
     return base
 
 
@@ -231,7 +250,8 @@ def _inverse(lengths: Array) -> Array:
 
 def is_consistent(system: Prolongation, t: float, q: Array, jets: Array) -> bool:
     """Return whether the jets satisfy all equations within the tolerance."""
-    return _residual(system, t, q, jets) <= _tolerance(jets)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what is not finite is not a point
+        return _residual(system, t, q, jets) <= _tolerance(jets)
 
 
 def _tolerance(jets: Array) -> float:
@@ -239,7 +259,16 @@ def _tolerance(jets: Array) -> float:
 
 
 def _residual(system: Prolongation, t: float, q: Array, jets: Array) -> float:
-    values = np.abs(scaled_residuals(system, t, q, jets))
+    """Return the largest residual over the length of its gradient, the least one on a small way from the point.
+
+    Beside a point where it is infinite a gradient makes any residual look small: sqrt(y) = 1 at y = 1e-30.
+    """
+    values = np.abs(system.residual(t, jets, q))
+    lengths = row_lengths(csc_array(system.sparse_jacobian(t, jets, q)[:, :-1]))
+    way = ASIDE * (1 + np.abs(jets)) * np.random.default_rng(0).standard_normal(jets.size)
+    for aside in (jets + way, jets - way):
+        lengths = np.fmin(lengths, row_lengths(csc_array(system.sparse_jacobian(t, aside, q)[:, :-1])))
+    values = values * _inverse(lengths)
     return float(values.max(initial=0.0)) if np.isfinite(values).all() else np.inf
 
 
@@ -259,8 +288,14 @@ def _inconsistent(system: Prolongation, t: float, q: Array, jets: Array) -> Inco
     got = "; ".join(f"{system.row_name(system.rows[i])} = {raw[i]:.3g}" for i in worst)
     names = list(dict.fromkeys(system.dae.equations[system.rows[i][0]] for i in worst))
     return InconsistentError(
-        f"no consistent point was found: equations {', '.join(names)} cannot be satisfied together",
+        f"no consistent point was found: {_cannot(names)}",
         f"residuals {got} at t = {t:.6g}, the best of {STARTS} starts",
         "all equations and their derivatives zero at one point",
         "a start nearer to a solution by at={…}, fewer values in fix=, or check these equations",
     )
+
+
+def _cannot(names: list[str]) -> str:
+    if len(names) == 1:
+        return f"equation {names[0]} cannot be satisfied"
+    return f"equations {', '.join(names)} cannot be satisfied together"

@@ -21,20 +21,28 @@ NEARBY = 1e-2
 VIOLATED = 1e-7
 
 
-def nearby_points(system: Prolongation, point: ConsistentPoint, q: Array, rank: RankPolicy) -> list[ConsistentPoint]:
-    """Return consistent points close to one: in random directions of the states, and of all jets.
+def nearby_points(system: Prolongation, point: ConsistentPoint, q: Array) -> list[ConsistentPoint]:
+    """Return consistent points close to one: in random directions of the states, and of all jets at a later time.
 
     Where two branches of solutions cross, the first sort stays on the branch of the same unknowns.
     """
     size = NEARBY * (1 + np.abs(point.jets))
     states = np.isin(np.arange(size.size), [system.columns.index(place) for place in system.state_columns])
     generator = np.random.default_rng(0)
+    later, every = point.t + _moment(system, point, q), np.ones_like(states)
     found = []
-    for moving in (states, states, np.ones_like(states), np.ones_like(states)):
+    plain, even = np.ones(size.size), None  # units of the change: as they are, or those of the equations
+    for t, moving, units in (
+        (point.t, states, plain),
+        (point.t, states, even),
+        (later, every, plain),
+        (later, every, even),
+    ):
         start = point.jets + size * moving * generator.standard_normal(size.size)
-        jets = iterate(system, point.t, q, start, np.arange(size.size), np.ones(size.size), rank)
-        if is_consistent(system, point.t, q, jets):
-            found.append(replace(point, jets=jets))
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            jets = iterate(system, t, q, start, np.arange(size.size), units)
+        if is_consistent(system, t, q, jets):
+            found.append(replace(point, t=t, jets=jets))
     return found
 
 
@@ -48,9 +56,7 @@ def refuse_singular_point(
     RankError
         If it has.
     """
-    decisions = [
-        certify(system, other.t, other.jets, q, policy).decision for other in nearby_points(system, point, q, policy)
-    ]
+    decisions = [certify(system, other.t, other.jets, q, policy).decision for other in nearby_points(system, point, q)]
     there = max(decisions, key=lambda decision: decision.rank, default=certificate.decision)
     if there.rank <= certificate.decision.rank:
         return
@@ -76,8 +82,6 @@ def confirm_dependence(
         If points nearby satisfy all other equations, and not the one that seemed to follow.
     """
     dropped = {**certificate.redundant, **certificate.invariants}
-    if not dropped:
-        return
     given = dict(zip(point.columns, map(float, point.jets), strict=True))
     consistent_point(system, point.t + _moment(system, point, q), q, given, rank=policy)
     c = [
@@ -86,7 +90,7 @@ def confirm_dependence(
     ]
     rest = Prolongation(system.dae, c, system.d)
     gone = sorted(set(range(len(system.rows))) - {system.rows.index(row) for row in rest.rows})
-    for other in nearby_points(rest, point, q, policy):
+    for other in nearby_points(rest, point, q):
         residuals = np.abs(scaled_residuals(system, other.t, q, other.jets))[gone]
         worst = gone[int(residuals.argmax())]
         if residuals.max() > VIOLATED * (1 + float(np.abs(other.jets).max())):
@@ -108,12 +112,12 @@ def _moment(system: Prolongation, point: ConsistentPoint, q: Array) -> float:
 
 
 def _coincidence(system: Prolongation, point: ConsistentPoint, equation: int, others: Sequence[int]) -> RankError:
-    names = system.dae.equations
+    name, names = system.dae.equations[equation], ", ".join(system.dae.equations[i] for i in others)
     return RankError(
-        f"equation {names[equation]} depends on {', '.join(names[i] for i in others)} at this point, and not nearby",
-        f"the same gradients up to a combination at {_where(system, point)}",
+        f"equation {name} {f'depends on {names}' if others else 'has no gradient'} at this point, and not nearby",
+        f"dependent gradients at {_where(system, point)}",
         "equations that are independent, or dependent on the whole set of solutions",
-        f"another start, by at={{…}}, or leave {names[equation]} out",
+        f"another start, by at={{…}}, or leave {name} out",
     )
 
 

@@ -67,7 +67,7 @@ class Prolongation:
         """Return x, x', … for a place (j, l)."""
         return jet_name(self.dae.variables[column[0]], column[1])
 
-    @property
+    @cached_property
     def top_rows(self) -> tuple[Place, ...]:
         """(i, c_i): the equations of the system Jacobian."""
         return tuple((i, top) for i, top in enumerate(self.c) if top >= 0)

@@ -12,14 +12,14 @@ from subriem.core.errors import ProblemError
 from subriem.core.protocols import Array
 from subriem.core.rank import DEFAULT_RANK, RankPolicy
 from subriem.reduction.array import differentiation_index, structural_index_holds
-from subriem.reduction.certificate import Certificate, certify
-from subriem.reduction.consistent import ConsistentPoint, consistent_point, given_values, jet_places
+from subriem.reduction.certificate import Certificate
+from subriem.reduction.consistent import ConsistentPoint, fixed_places, given_values
 from subriem.reduction.dae import DAE
-from subriem.reduction.nearby import confirm_dependence, refuse_singular_point
 from subriem.reduction.prolongation import Prolongation
 from subriem.reduction.reduction import Reduction, declared_weights
+from subriem.reduction.repair import combine
 from subriem.reduction.selection import Selection, select
-from subriem.reduction.structure import Sigma, Structure, analyse
+from subriem.reduction.stage import Stage, examine, prolonged
 
 
 def reduce(
@@ -85,35 +85,36 @@ def reduce(
     if not isinstance(dae, DAE):
         raise ProblemError("reduce: this is no DAE", type(dae).__name__, "an object made by @sr.dae", "sr.dae(…)")
     dae = dae.with_parameters(**parameters) if parameters else dae
-    q = dae.data(t)
-    structure = analyse(Sigma.from_entries(*dae.incidence, _shape(dae)), dae.equations, dae.variables)
-    system = Prolongation(dae, structure.c.tolist(), structure.d.tolist())
-    fixed = [place for name in ([fix] if isinstance(fix, str) else fix) for place in jet_places(dae, name)]
-    given = {place: 0.0 for place in fixed} | given_values(dae, at, system.columns)
     declared = declared_weights(dae, weights)
-    point = consistent_point(system, t, q, given, fix=fixed, rank=rank)
-    blocks = [(b.rows, b.cols) for b in structure.blocks] if _square(structure) else []
-    certificate = certify(system, t, point.jets, q, rank, blocks)
-    rank.report(certificate.decision, "of the system Jacobian at the consistent point")
-    if not certificate.decision.full:
-        refuse_singular_point(system, point, certificate, q, rank)
-        confirm_dependence(system, point, certificate, q, rank)
+    structure, system = prolonged(dae)
+    fixed = fixed_places(dae, fix, system.columns)
+    given = dict.fromkeys(fixed, 0.0) | given_values(dae, at, system.columns)
+    stage, combinations = examine(structure, system, t, given, fixed, rank), []
+    while stage.certificate.hidden and (better := combine(stage, rank)) is not None:
+        combinations.append(better[1])
+        guess = dict(zip(stage.point.columns, map(float, stage.point.jets), strict=True))
+        stage = examine(*prolonged(better[0]), t, given, fixed, rank, guess)
+    rank.report(stage.certificate.decision, "of the system Jacobian at the consistent point")
     selection = None
-    if certificate.kernel.shape[1] and not certificate.hidden:
-        selection = select(certificate.kernel, system.d, dae.variables, declared, rank)
-        point = selected_point(system, point, certificate, selection, q)
-    index, kind, freedom = _index_and_freedom(system, structure, point, certificate, selection, q, rank)
-    return Reduction(dae, structure, point, certificate, selection, index, kind, freedom, rank)
-
-
-def _shape(dae: DAE) -> tuple[int, int]:
-    return len(dae.equations), len(dae.variables)
-
-
-def _square(structure: Structure) -> bool:
-    """Whether every equation and every variable is matched."""
-    m, n = structure.sigma.shape
-    return m == n and bool((structure.match >= 0).all())
+    if stage.certificate.kernel.shape[1] and not stage.certificate.hidden:
+        selection = select(stage.certificate.kernel, stage.system.d, dae.variables, declared, rank)
+        point = selected_point(stage.system, stage.point, stage.certificate, selection, dae.data(t))
+        stage = replace(stage, point=point)
+    index, kind = _index(dae, stage, bool(combinations), rank)
+    return Reduction(
+        dae=dae,
+        combined=stage.system.dae,
+        combinations=tuple(combinations),
+        structure=stage.structure,
+        consistent=stage.point,
+        certificate=stage.certificate,
+        selection=selection,
+        structural_index=structure.index,
+        index=index,
+        index_kind=kind,
+        degrees_of_freedom=sum(stage.system.d) - len(stage.certificate.constraints),
+        policy=rank,
+    )
 
 
 def selected_point(
@@ -138,27 +139,18 @@ def selected_point(
     return replace(point, jets=jets)
 
 
-def _index_and_freedom(
-    system: Prolongation,
-    structure: Structure,
-    point: ConsistentPoint,
-    certificate: Certificate,
-    selection: Selection | None,
-    q: Array,
-    policy: RankPolicy,
-) -> tuple[int, str, int]:
-    """Return the index, how it was found, and the freedom."""
-    freedom = sum(system.d) - len(certificate.constraints)
-    undetermined = certificate.kernel.shape[1]
-    if not (certificate.hidden or certificate.invariants or certificate.ahead):
+def _index(dae: DAE, stage: Stage, combined: bool, policy: RankPolicy) -> tuple[int, str]:
+    """Return the index, and how it was found."""
+    system, point, certificate = stage.system, stage.point, stage.certificate
+    q, undetermined = dae.data(point.t), certificate.kernel.shape[1]
+    if not (combined or certificate.hidden or certificate.invariants or certificate.ahead):
         rows = [system.top_rows[p] for p in certificate.base]
         jacobian = system.sparse_block(point.t, point.jets, q, rows, system.top_columns)
-        c, d, orders = (np.array(x) for x in ([k for _, k in rows], system.d, system.dae.orders))
+        c, d, orders = (np.array(x) for x in ([k for _, k in rows], system.d, dae.orders))
         if structural_index_holds(jacobian, c, d, orders, undetermined, policy):
-            return structure.index, "differentiation", freedom
+            return stage.structure.index, "differentiation"
     known = dict(zip(point.columns, map(float, point.jets), strict=True))
-    upper = None if certificate.hidden else structure.index
-    found, ranks = differentiation_index(system.dae, upper, undetermined, point.t, q, known, policy)
-    if certificate.hidden and ranks is not None:
-        freedom = ranks.states - ranks.constraints - (0 if selection is None else selection.still)
-    return (structure.index, "structural", freedom) if found is None else (found, "differentiation", freedom)
+    upper = None if combined or certificate.hidden else stage.structure.index
+    open_ = 0 if certificate.hidden else undetermined
+    found = differentiation_index(dae, upper, open_, point.t, q, known, policy)
+    return (stage.structure.index, "structural") if found is None else (found, "differentiation")

@@ -20,9 +20,14 @@ from subriem.reduction.consistent import TOLERANCE, ConsistentPoint
 from subriem.reduction.dae import DAE
 from subriem.reduction.faces import Faces, build_faces
 from subriem.reduction.jets import jet_name
+from subriem.reduction.linearization import Linearization, linearize
 from subriem.reduction.prolongation import Prolongation
+from subriem.reduction.repair import Combination
 from subriem.reduction.selection import Selection
 from subriem.reduction.structure import Structure
+
+#: Width after which the values of the consistent point are cut off in a report.
+POINT_WIDTH = 100
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -32,13 +37,18 @@ class Reduction(Result):
     Attributes
     ----------
     dae : DAE
+    combined : DAE
+        The same, with combinations in the place of equations that hid one of lower order.
+    combinations : tuple of Combination
     structure : Structure
-        Offsets, structural index, blocks.
+        Offsets and blocks of `combined`.
     consistent : ConsistentPoint
         Where rank was decided.
     certificate : Certificate
     selection : Selection or None
         How open directions are chosen, None if there are none.
+    structural_index : int
+        The index by the incidence of `dae` alone.
     index : int
         Differentiation index of the equivalent first-order form.
     index_kind : {"differentiation", "structural"}
@@ -63,21 +73,19 @@ class Reduction(Result):
     """
 
     dae: DAE
+    combined: DAE
+    combinations: tuple[Combination, ...]
     structure: Structure
     consistent: ConsistentPoint
     certificate: Certificate
     selection: Selection | None
+    structural_index: int
     index: int
     index_kind: str
     degrees_of_freedom: int
     policy: RankPolicy
 
     # --- what was found, by name ------------------------------------------------------------------------------------
-
-    @property
-    def structural_index(self) -> int:
-        """The index of the structure alone."""
-        return self.structure.index
 
     @property
     def redundant(self) -> tuple[str, ...]:
@@ -91,9 +99,14 @@ class Reduction(Result):
 
     @property
     def hidden(self) -> tuple[str, ...]:
-        """Equations that hide one of lower order, which structure cannot see; such a system is not solved."""
-        found = self.certificate.hidden
-        return self._equations(sorted({i for key, others in found.items() for i in (key, *others)}))
+        """Equations that hid, together with others, one of lower order, which structure cannot see."""
+        found = {i for entry in self._kept for i in (entry.equation, *entry.others)}
+        found |= {i for key, others in self.certificate.hidden.items() for i in (key, *others)}
+        return self._equations(found - set(self.certificate.redundant))
+
+    @property
+    def _kept(self) -> list[Combination]:
+        return [entry for entry in self.combinations if entry.others and not entry.dropped]
 
     @property
     def inconsistent(self) -> tuple[str, ...]:
@@ -117,8 +130,13 @@ class Reduction(Result):
     def decisions(self) -> tuple[RankDecision | str, ...]:
         """The rank decision on the system Jacobian, and in words what was made of it."""
         names = self.dae.equations
+        sources = {entry.equation: entry.others for entry in self.combinations if entry.dropped}
         lines = [
-            *(f"{names[i]} follows from {self._list(o)}" for i, o in self.certificate.redundant.items()),
+            *(self._combination(entry) for entry in self._kept),
+            *(
+                f"{names[i]} follows from {self._list(o or sources.get(i, ()))}"
+                for i, o in self.certificate.redundant.items()
+            ),
             *(
                 f"{names[i]} holds if it holds at the start: see {self._list(o)}"
                 for i, o in self.certificate.invariants.items()
@@ -141,6 +159,11 @@ class Reduction(Result):
     def _equations(self, found: Any) -> tuple[str, ...]:
         return tuple(self.dae.equations[i] for i in sorted(found))
 
+    def _combination(self, entry: Combination) -> str:
+        terms = [jet_name(self.dae.equations[i], k) for i, k in zip(entry.others, entry.times, strict=True)]
+        listed = ", ".join(terms[:4]) + (" …" if len(terms) > 4 else "")
+        return f"{self.dae.equations[entry.equation]} combined with {listed} is of lower order, and takes its place"
+
     def _list(self, equations: tuple[int, ...]) -> str:
         return ", ".join(self.dae.equations[i] for i in equations[:4]) + (" …" if len(equations) > 4 else "")
 
@@ -149,7 +172,7 @@ class Reduction(Result):
     @cached_property
     def system(self) -> Prolongation:
         """The differentiated equations."""
-        return Prolongation(self.dae, self.structure.c.tolist(), self.structure.d.tolist())
+        return Prolongation(self.combined, self.structure.c.tolist(), self.structure.d.tolist())
 
     def __getstate__(self) -> dict[str, Any]:
         return {entry.name: self.__dict__[entry.name] for entry in fields(self)}  # SX does not pickle
@@ -217,6 +240,38 @@ class Reduction(Result):
         gradient = ca.densify(ca.jacobian(value, z).T)
         return BufferedFunction(function), BufferedFunction(ca.Function("gradient", [t, z, q], [gradient]))
 
+    def linearize(self) -> Linearization:
+        """Linearise the reduced system at the consistent point.
+
+        Returns
+        -------
+        Linearization
+            The pencil (E, A), the eigenvalues of the motions on the constraints, and at an equilibrium what they say
+            of its stability.
+
+        Raises
+        ------
+        ReductionError
+            If equations hide others.
+
+        Examples
+        --------
+        A pendulum of length 1 at rest swings with frequency sqrt(g):
+
+        >>> import subriem as sr
+        >>> @sr.dae(variables="x y lam")
+        ... def pendulum(t, v, d, p):
+        ...     return {
+        ...         "horizontal": d(v.x, 2) + v.lam * v.x,
+        ...         "vertical": d(v.y, 2) + v.lam * v.y + 4,
+        ...         "rod": v.x**2 + v.y**2 - 1,
+        ...     }
+        >>> found = sr.reduce(pendulum, at={"x": 0.0, "y": -1.0}).linearize()
+        >>> found.eigenvalues.imag.round(9), found.verdict
+        (array([ 2., -2.]), 'undecided: eigenvalues on the imaginary axis')
+        """
+        return linearize(self)
+
     # --- as a result ------------------------------------------------------------------------------------------------
 
     @property
@@ -242,7 +297,7 @@ class Reduction(Result):
             for word, names in (
                 ("redundant", self.redundant),
                 ("invariant", self.invariant),
-                ("HIDDEN", self.hidden),
+                ("UNRESOLVED" if self.certificate.hidden else "hidden in", self.hidden),
                 ("free", self.free),
             )
             if names
@@ -251,9 +306,35 @@ class Reduction(Result):
         return "; ".join([start, *unusual])
 
     def __str__(self) -> str:
-        parts = [super().__str__(), str(self.structure)]
-        parts += [f"decision  {line}" for line in self.decisions]
-        return "\n".join(parts)
+        regular = len(self.certificate.base) == len(self.dae.equations) == len(self.dae.variables)
+        said, *found = self.decisions
+        where = f", worst of {_counted(len(self.structure.blocks), 'block')}" if regular else ""
+        structure = f"combined: {self.structure}" if self._kept else str(self.structure)
+        parts = [super().__str__(), structure, f"decision  J{where}: {said}"]
+        parts += [f"decision  {line}" for line in found]
+        if self.selection is not None:
+            parts.append(f"selection {self._selected(self.selection)}")
+        return "\n".join([*parts, self._abbreviated()])
+
+    def _selected(self, selection: Selection) -> str:
+        directions = _counted(self.certificate.kernel.shape[1], "open direction")
+        moved = ", ".join(self.dae.variables[j] for j in selection.motion[:6])
+        if not moved:
+            return f"{directions}, of multipliers only: those of least norm are taken"
+        return f"{directions} of {moved}: the least |W y^(d)| is taken"
+
+    def _abbreviated(self) -> str:
+        values = [f"{name} = {value:.6g}" for name, value in self.point.items()]
+        line = f"point     t = {self.consistent.t:.6g}"
+        for n, value in enumerate(values):
+            if len(line) + len(value) > POINT_WIDTH:
+                return f"{line}, and {len(values) - n} more"
+            line += f", {value}"
+        return line
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}" + ("" if count == 1 else "s")
 
 
 def declared_weights(dae: DAE, weights: Mapping[str, float] | None) -> dict[int, float]:

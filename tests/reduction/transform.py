@@ -39,16 +39,14 @@ def rewritten(
 
 
 def start(dae: DAE, values: dict[str, float], names: Sequence[str] | None = None, matrix: np.ndarray | None = None):
-    """Return values of the variables y and their derivatives as those of z, for y = matrix z; unknown ones are left out.
-
-    With a matrix a derivative is given only if it is known of all variables.
-    """
+    """Return values of the variables y and their derivatives as those of z, for y = matrix z, where they follow."""
     names = [f"y{j}" for j in range(len(dae.variables))] if names is None else list(names)
+    back = np.eye(len(names)) if matrix is None else np.linalg.inv(matrix)
     found: dict[str, float] = {}
     for k in range(3):
-        known = [values.get(name + "'" * k) for name in dae.variables]
-        if matrix is not None and any(value is None for value in known):
-            continue
-        new = known if matrix is None else np.linalg.solve(matrix, np.array(known, dtype=float))
-        found |= {name + "'" * k: float(x) for name, x in zip(names, new, strict=True) if x is not None}
+        known = np.array([values.get(name + "'" * k, np.nan) for name in dae.variables])
+        for name, row in zip(names, back, strict=True):
+            value = float(row[row != 0] @ known[row != 0])
+            if np.isfinite(value):
+                found[name + "'" * k] = value
     return found
