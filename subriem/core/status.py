@@ -24,7 +24,7 @@ class Status(StrEnum):
     STEP_TOO_SMALL = "the step size fell below the resolution of the clock"
     NOT_CONVERGED = "an iteration did not converge"
     NOT_FINITE = "a value was not finite"
-    RANK_AMBIGUOUS = "the rank could not be decided"
+    RANK_AMBIGUOUS = "the rank, or how it was lost, could not be decided"
     INCONSISTENT = "the equations contradict each other"
     CANCELLED = "the run was cancelled"
 

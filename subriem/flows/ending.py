@@ -2,7 +2,8 @@
 
 Both happen at a finite clock with unbounded speed (docs: mathematics, §1: the fold theta^2, the escape tanh). They are
 told apart by the arc length l = sigma/|d sigma/dl| that is left before sigma_min vanishes: it goes to 0 at a rank
-change and stays bounded below at an escape, where 1/|theta'| vanishes at least linearly.
+change and stays bounded below at an escape, where 1/|theta'| vanishes at least linearly. Where the two signs
+disagree, or the singularity is told from far, the end is ambiguous.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ FINITE_LENGTH = 0.95
 POINT_LIKE = 3e-2
 #: Predicted remaining clock, relative to the elapsed one, below which a near singularity ends the path.
 IMMINENT = 3e-4
+#: The same, above which an end is told from too far to say of which sort it is.
+FAR = 1.5e-2
 #: The same where the steps crawl, provided a power law fits all remembered steps to `FIT`.
 VISIBLE, FIT = 2e-3, 1e-2
 #: Ratio of sigma_min between the three steps through which an ending is extrapolated; a rise by less than `ROUGHNESS`
@@ -51,7 +54,7 @@ class Ending:
     Attributes
     ----------
     status : Status
-        RANK_CHANGED or ESCAPED.
+        RANK_CHANGED, ESCAPED, or RANK_AMBIGUOUS where a fold and an escape are not told apart.
     clock : float
         Extrapolated clock of the singularity.
     remaining_length : float
@@ -96,10 +99,19 @@ def approach(marks: list[Mark]) -> Ending | None:
 
 
 def _named(first: Mark, middle: Mark, last: Mark, end: float) -> Ending:
-    """Return the ending at t* = end, told apart by the arc length left."""
+    """Return the ending at t* = end, told apart by the arc length left and by whether the speed allows a finite one.
+
+    A speed of infinite length is an escape however little length the last step promises; a finite one with much length
+    left, or a singularity that is far, leaves it open.
+    """
     remaining = last.sigma_min * (last.length - middle.length) / (middle.sigma_min - last.sigma_min)
-    point_like = remaining <= POINT_LIKE * last.length and exponent(first, last, end) < FINITE_LENGTH
-    return Ending(Status.RANK_CHANGED if point_like else Status.ESCAPED, end, remaining)
+    finite = exponent(first, last, end) < FINITE_LENGTH
+    status = Status.ESCAPED
+    if finite:
+        status = Status.RANK_CHANGED if remaining <= POINT_LIKE * last.length else Status.RANK_AMBIGUOUS
+    if end - last.clock > FAR * last.clock:
+        status = Status.RANK_AMBIGUOUS
+    return Ending(status, end, remaining)
 
 
 def exponent(earlier: Mark, later: Mark, end: float) -> float:

@@ -132,6 +132,14 @@ def _checked(source: Any, cost: Any) -> None:
             "one target for each output, sample-major",
             "check the shape (N, Q) of the targets and the last width of the network",
         )
+    samples = getattr(source, "samples", None)
+    if samples is not None and samples != cost.samples:
+        raise ProblemError(
+            "map and cost do not fit together: the targets have another shape than the outputs",
+            f"{cost.samples} rows of targets, {samples} samples",
+            f"targets of shape ({samples}, {source.n_out // samples})",
+            "targets.T or a reshape, one row a sample",
+        )
 
 
 def adapted(map: Map, cost: Cost, *, damping: float = 0.0) -> Flow:

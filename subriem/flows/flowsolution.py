@@ -202,7 +202,7 @@ class FlowSolution(Solution):
                     "dependent rows",
                     float(relations.nullity),
                     None,
-                    "relations between outputs (named above)",
+                    f"relations between outputs: {_listed(self.regime.names if self.regime else ())}",
                 )
             )
         if self.conflicts and self.cost_floor > 0:
@@ -227,3 +227,9 @@ class FlowSolution(Solution):
             "quadrature_errors": self.quadrature_errors,
             "regime": str(self.regime) if self.regime is not None else None,
         }
+
+
+def _listed(groups: tuple[tuple[str, ...], ...]) -> str:
+    """Return the first groups of rows, each with its first names."""
+    shown = ["(" + ", ".join(group[:4]) + (", …" if len(group) > 4 else "") + ")" for group in groups[:3]]
+    return " ".join(shown) + (" …" if len(groups) > 3 else "")

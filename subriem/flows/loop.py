@@ -391,7 +391,9 @@ class FlowLoop:
         self.singularity = found
         sigma = self.state.marks[-1].sigma_min
         where = f"{self.field.clock}* = {found.clock:.10g}"
-        self.end(found.status, f"at {where} (arc length left {found.remaining_length:.1e}, sigma_min {sigma:.1e})")
+        what = "a fold or an escape, not told apart, " if found.status is Status.RANK_AMBIGUOUS else ""
+        left = f"sigma_min/|d sigma_min/d length| {found.remaining_length:.1e}, sigma_min {sigma:.1e}"
+        self.end(found.status, f"{what}at {where} ({left})")
 
     def _stall(self) -> None:
         """Name the end of a path whose steps became too small for the clock."""

@@ -61,7 +61,7 @@ def _cost(study: Study) -> Drawn:
     sol, standard = study.adapted, study.standard
     figure = plot.cost_figure(sol, standard, study.free, samples=study.samples, tolerance=study.tolerance)
     caption = f"The cost on a logarithmic scale. {_promise(study)}"
-    if sol.status in (Status.RANK_CHANGED, Status.ESCAPED):
+    if sol.status in (Status.RANK_CHANGED, Status.ESCAPED, Status.RANK_AMBIGUOUS):
         caption += " Its curve stops where the flow cannot be continued."
     if standard is not None:
         stopped = standard.status is Status.BUDGET_SPENT
@@ -130,6 +130,8 @@ def _fate(study: Study) -> str:
             return "The smallest one came down towards it at the end: there the flow stops, as a change of rank."
         case Status.ESCAPED:
             return "The smallest one falls because the parameters run to infinity, where D fades."
+        case Status.RANK_AMBIGUOUS:
+            return "The smallest one came down to it: a fold or an escape, which could not be told apart."
     if study.flow.damping:
         return "The damping decides how much a direction below the square root of mu still counts in the motion."
     return (

@@ -183,7 +183,7 @@ def _stopping(study: Study) -> str:
         rows.append(["measured without projection", f"{study.measured:.6g}", _over(study, study.measured)])
         rows.append(["difference", f"{off:.2%}", ""])
     text = f"The time at which (C - floor)/C0 falls to {study.tolerance:.0e} is known before the run"
-    if study.adapted.status in (Status.RANK_CHANGED, Status.ESCAPED):
+    if study.adapted.status in (Status.RANK_CHANGED, Status.ESCAPED, Status.RANK_AMBIGUOUS):
         text += ", provided that D keeps its rank on the way. Here it did not: the path ended before that time."
     elif study.measured is None:
         text += ". This run was not followed that far without projection."

@@ -60,6 +60,8 @@ def _unfinished(study: Study, sol: FlowSolution) -> str:
             why = "D loses rank there, as at a fold, where the speed grows without bound"
         case Status.ESCAPED:
             why = "the parameters run to infinity in finite time"
+        case Status.RANK_AMBIGUOUS:
+            why = "a singular value falls to the floor: a fold or an escape to infinity, which could not be told apart"
         case _:
             return (
                 f"{_the_flow(study)} ended early, at {_where(sol)}: {sol.status.value}. {found} Details: {sol.message}."

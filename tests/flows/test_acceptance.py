@@ -165,12 +165,13 @@ def narrow(problem: Problem, rtol: float) -> sr.flows.FlowSolution:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", [0, 3])
 def test_narrow_iris_ends_where_its_jacobian_does(seed):
     """K = 515 for rank 447: the end is that of the rank, by an SVD of the test's own, and at the same t for two rtol.
 
     Theta itself is not compared, for it is not resolved: at cond D = 1e10 the paths of seed 3 at rtol 1e-6 and 1e-8
-    are 0.4 % of their length apart at t = 0.5 and 5 % at t = 0.999, and their clocks still agree to 4e-6.
+    are 0.4 % of their length apart at t = 0.5 and 5 % at t = 0.999, and their clocks still agree to 4e-6. Seeds 1, 2
+    and 4 hold too; a run takes a minute.
     """
     problem = iris(64, seed)
     sol, tight = narrow(problem, 1e-6), narrow(problem, 1e-8)
