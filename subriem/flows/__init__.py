@@ -1,5 +1,6 @@
-"""Flows of a map and a cost: networks, costs, the adapted and the standard gradient flow."""
+"""Flows of a map and a cost: networks, costs, the adapted and the standard gradient flow, flows as DAEs."""
 
+from subriem.flows.casting import LargeDAEWarning
 from subriem.flows.cost import SquaredError, squared_error
 from subriem.flows.flow import Flow, adapted, standard
 from subriem.flows.flowsolution import FlowSolution
@@ -10,6 +11,7 @@ from subriem.flows.units import UnitFinding, null_units
 __all__ = [
     "Flow",
     "FlowSolution",
+    "LargeDAEWarning",
     "Network",
     "Regime",
     "SquaredError",

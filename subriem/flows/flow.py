@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -14,7 +15,12 @@ from subriem.core.lift import solve
 from subriem.core.protocols import Array, Cost, Map
 from subriem.core.rank import DEFAULT_RANK, RankPolicy
 from subriem.core.validate import positive, vector
+from subriem.flows.casting import cast_flow
 from subriem.flows.regime import Regime, survey
+from subriem.reduction.dae import DAE
+
+if TYPE_CHECKING:
+    import casadi as ca
 
 
 class FlowKind(StrEnum):
@@ -115,6 +121,63 @@ class Flow:
         if allowed <= 0:
             return np.inf
         return max(0.0, float(np.log(moving / allowed)) / (2 * rate)) if moving > 0 else 0.0
+
+    def dae(
+        self,
+        form: Literal["kkt", "lsq", "lm", "tracking", "output", "image", "inertial", "implicit"],
+        *,
+        Phi: Callable[[ca.SX], Any] | None = None,
+        damping: float | None = None,
+    ) -> DAE:
+        """Write the adapted flow as a DAE in the clock s, for `reduce` and `solve`.
+
+        Parameters
+        ----------
+        form : str
+            With K parameters, n outputs and index (docs: mathematics, §4):
+
+            - "kkt": theta' = v, v = D^T lam, D v = -grad_x C; rank D = n; index 1.
+            - "lsq": theta' = v, r = -(D v + grad_x C), D^T r = 0, least |theta'| where open; index 1.
+            - "lm": as "kkt" with D v + mu lam = -grad_x C, mu a parameter; regular for every D; index 1.
+            - "tracking": theta' = D^T lam, X' = -grad C(X), x[theta] = X; rank D = n; index 2.
+            - "output": x' = -grad C - J^T mu, Phi(x) = 0, J = dPhi/dx; J J^T invertible; index 2.
+            - "image": x' = -grad C + mu, x = x[theta], D^T mu = 0; rank D = K; index 2 (K < n) or 1 (K = n).
+            - "inertial": theta' = v, v' = D^T lam, x[theta] = X as in "tracking"; index 3; another motion.
+            - "implicit": D^T D theta' = -D^T grad_x C, least |theta'| where open; index 0.
+        Phi : callable, optional
+            CasADi column x (n,) -> (m,), zero on the image of the map; for "output" only.
+        damping : float, optional
+            mu > 0 of "lm"; that of the flow unless given.
+
+        Returns
+        -------
+        DAE
+            Equations for the outputs are named by row, slope[3], or slope[row 2, output 1] by the map's own names. A
+            start is given as at={"theta": theta0}, for "output" as at={"x": x0}; the rest is found.
+
+        Raises
+        ------
+        ProblemError
+            If the map has no symbolic function (networks have one for K <= 200), the flow is not the adapted one, the
+            form is unknown, or an argument is missing, or belongs to another form.
+
+        Warns
+        -----
+        LargeDAEWarning
+            If K + n > 200.
+
+        Examples
+        --------
+        >>> import casadi as ca, subriem as sr
+        >>> line = sr.map(lambda t: [t[0] + 2 * t[1]], 2)
+        >>> dae = sr.flows.adapted(line, sr.flows.squared_error([5.0])).dae("kkt")
+        >>> dae.equations
+        ('motion[0]', 'motion[1]', 'horizontal[0]', 'horizontal[1]', 'slope[0]')
+        >>> sol = sr.solve(dae, 40.0, {"theta": [0.0, 0.0]})
+        >>> sol["theta"][-1].round(6)
+        array([1., 2.])
+        """
+        return cast_flow(self, form, Phi, damping)
 
 
 def _checked(source: Any, cost: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import casadi as ca
@@ -51,6 +51,8 @@ class DAE:
         inputs need on a segment of time.
     parameters : mapping of str to ndarray
     inputs : tuple of Input
+    weights : mapping of str to float
+        W of the least |W y^(d)| taken where the equations leave motion open; part of the problem, as a metric is.
 
     Examples
     --------
@@ -74,6 +76,7 @@ class DAE:
     function: ca.Function
     parameters: Mapping[str, Array]
     inputs: tuple[Input, ...] = ()
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         shape = f"{len(self.equations)} equations, {len(self.variables)} variables, order {max(self.orders)}"
@@ -307,7 +310,11 @@ def _not_finite(equations: tuple[str, ...], residuals: ca.SX) -> ProblemError:
 
 
 def dae(
-    *, variables: Any, parameters: Mapping[str, Any] | None = None, inputs: Mapping[str, Any] | None = None
+    *,
+    variables: Any,
+    parameters: Mapping[str, Any] | None = None,
+    inputs: Mapping[str, Any] | None = None,
+    weights: Mapping[str, float] | None = None,
 ) -> Callable[[Callable[..., Any]], DAE]:
     """Make a DAE of a decorated definition ``(t, v, d, p) -> {name: residual}``.
 
@@ -320,6 +327,8 @@ def dae(
     inputs : mapping, optional
         Given functions of time, found in p as well: a function of the symbol t, a table (times, values), interpolated
         linearly, or {start: number or function}. Integrators stop at their breakpoints.
+    weights : mapping of str to float, optional
+        Declared metric: W of the least |W y^(d)| that `reduce` takes where the equations leave motion open.
 
     Returns
     -------
@@ -332,7 +341,7 @@ def dae(
     ------
     ProblemError
         If a name is unknown, repeated or reserved, an equation is a relation or no column, a variable is unused, or a
-        value is not finite.
+        value is not finite, or a weight no number > 0.
 
     Examples
     --------
@@ -367,9 +376,20 @@ def dae(
                     "ca.if_else in place of if; casadi's functions (ca.sin) in place of math's and NumPy's",
                 ) from error
 
-        return build(name, sizes, values, inputs, define)
+        made = build(name, sizes, values, inputs, define)
+        return replace(made, weights=checked_weights(made, weights))
 
     return decorate
+
+
+def checked_weights(dae: DAE, weights: Mapping[str, float] | None) -> dict[str, float]:
+    """Return the weights of a DAE by the names they were declared for, or raise `ProblemError`."""
+    from subriem.reduction.reduction import declared_weights
+
+    if weights is not None and not isinstance(weights, Mapping):
+        raise ProblemError("weights is no mapping", type(weights).__name__, "{'theta': 1.0}", "name each weight")
+    declared_weights(dae, weights)
+    return dict(weights or {})
 
 
 class Derivative:

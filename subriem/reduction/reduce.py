@@ -47,8 +47,8 @@ def reduce(
     parameters : mapping, optional
         Other values of parameters.
     weights : mapping of str to float, optional
-        W of the least |W y^(d)| taken where the equations leave motion open; the differential variables weigh 1
-        unless weights are given.
+        W of the least |W y^(d)| taken where the equations leave motion open; those declared with the DAE unless given.
+        Where there are none, the differential variables weigh 1.
     rank : RankPolicy
 
     Returns
@@ -85,7 +85,7 @@ def reduce(
     if not isinstance(dae, DAE):
         raise ProblemError("reduce: this is no DAE", type(dae).__name__, "an object made by @sr.dae", "sr.dae(…)")
     dae = dae.with_parameters(**parameters) if parameters else dae
-    declared = declared_weights(dae, weights)
+    declared = declared_weights(dae, dae.weights if weights is None else weights)
     structure, system = prolonged(dae)
     fixed = fixed_places(dae, fix, system.columns)
     given = dict.fromkeys(fixed, 0.0) | given_values(dae, at, system.columns)
