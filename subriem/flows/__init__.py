@@ -1,6 +1,7 @@
-"""Flows of a map and a cost: networks, costs, the adapted and the standard gradient flow, flows as DAEs."""
+"""Gradient flows: of a cost of a map's output, adapted or standard, and of a function under constraints."""
 
 from subriem.flows.casting import LargeDAEWarning
+from subriem.flows.constrained import ConstrainedFlow, constrained
 from subriem.flows.cost import SquaredError, squared_error
 from subriem.flows.flow import Flow, adapted, standard
 from subriem.flows.flowsolution import FlowSolution
@@ -9,6 +10,7 @@ from subriem.flows.regime import Regime
 from subriem.flows.units import UnitFinding, null_units
 
 __all__ = [
+    "ConstrainedFlow",
     "Flow",
     "FlowSolution",
     "LargeDAEWarning",
@@ -17,6 +19,7 @@ __all__ = [
     "SquaredError",
     "UnitFinding",
     "adapted",
+    "constrained",
     "network",
     "null_units",
     "squared_error",
