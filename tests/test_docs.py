@@ -7,6 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs" / "how-to").glob("*.md"))
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SHOWN = re.compile(r"# -> (.*)$", re.MULTILINE)
 
@@ -23,7 +24,7 @@ def test_lines_are_looked_for_in_order():
     assert missing(["1.5"], ["1.50"]) == ["1.5"]
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*PAGES, *TUTORIALS, ROOT / "README.md"], ids=lambda page: page.stem)
 def test_a_page_runs_and_prints_what_it_shows(page, capsys):
     blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
     assert blocks
@@ -41,8 +42,13 @@ def test_a_how_to_page_is_short_shows_numbers_and_is_linked(page):
     assert f"](docs/how-to/{page.name})" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
+def test_a_tutorial_is_linked(page):
+    assert f"](docs/tutorials/{page.name})" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 def test_links_between_pages_lead_somewhere():
-    pages = [*PAGES, ROOT / "README.md", *sorted((ROOT / "docs" / "understand").glob("*.md"))]
+    pages = [*PAGES, *TUTORIALS, ROOT / "README.md", *sorted((ROOT / "docs" / "understand").glob("*.md"))]
     links = [
         (page, link) for page in pages for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
     ]
