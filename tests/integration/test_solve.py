@@ -10,7 +10,7 @@ LARGE = {"chain-201", "fekete"}
 NAMES = [name for name in problems if name not in LARGE and get(name).index is not None and not get(name).inconsistent]
 TOLERANCES = [1e-4, 1e-6, 1e-8, 1e-10]
 #: Digits lost on -log10(rtol): local errors add up over many periods, or are amplified by a high index.
-LOST = {"pendulum-100": 4.2, "reissig-5": 2.6, "car-axis": 3.0}
+LOST = {"pendulum-100": 4.2, "reissig-5": 2.6, "car-axis": 3.0, "pencil": 2.6}
 ATOL = {"robertson": 1e-15}
 
 
@@ -44,7 +44,8 @@ def check(problem, red, sol, rtol, lost):
         found = [law(sol.values(i)) for i in range(0, sol.t.size, 16)]
         assert np.ptp(found) <= 1e2 * 10 ** (lost - 2) * rtol * (1 + np.abs(found[0]))
     size = 1 + np.abs(sol.jets).max()
-    assert sol.residual <= 1e-13 * size
+    # combinations of equations that are full of roundoff hold to some more of it
+    assert sol.residual <= (1e-13 if not red.combinations else 1e-11) * size
     assert np.nanmax(sol.drift) <= 10**lost * rtol * size
     assert set(sol.rank[sol.rank >= 0]) <= {len(red.certificate.base)}
     assert sol.rank[0] == sol.rank[-1] >= 0

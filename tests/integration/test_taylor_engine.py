@@ -34,7 +34,7 @@ def test_digits_from_the_raw_equations(name):
 
 def test_the_dense_output_is_as_exact_as_the_nodes():
     _, sol = solved("pendulum-10")
-    assert len(sol.path.stretches) < 20  # few stretches: the nodes only show what happens, the polynomials do the rest
+    assert len(sol.dense.stretches) < 20  # few stretches: the nodes only show what happens, the polynomials do the rest
     times = np.linspace(0.0, 10.0, 57)
     energy = (sol.at(times, "x'") ** 2 + sol.at(times, "y'") ** 2) / 2 + 9.81 * sol.at(times, "y")
     assert np.abs(energy).max() < 1e-11
