@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs" / "how-to").glob("*.md"))
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
+READING = ROOT / "docs" / "understand" / "reading_a_reduction.md"
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SHOWN = re.compile(r"# -> (.*)$", re.MULTILINE)
 
@@ -24,7 +25,7 @@ def test_lines_are_looked_for_in_order():
     assert missing(["1.5"], ["1.50"]) == ["1.5"]
 
 
-@pytest.mark.parametrize("page", [*PAGES, *TUTORIALS, ROOT / "README.md"], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*PAGES, *TUTORIALS, READING, ROOT / "README.md"], ids=lambda page: page.stem)
 def test_a_page_runs_and_prints_what_it_shows(page, capsys):
     blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
     assert blocks
