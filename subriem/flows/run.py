@@ -270,8 +270,10 @@ class Run:
         """Take one step, after asking budget, cancellation and equilibrium."""
         state = self.state
         accepted, evaluations = state.accepted - self.begun[0], self.field.evaluations - self.begun[1]
-        limit = meter.spent(accepted, evaluations)
-        if token.reason:
+        # a run that has arrived is not interrupted any more
+        under_way = state.clock < self.horizon
+        limit = meter.spent(accepted, evaluations) if under_way else ""
+        if token.reason and under_way:
             loop.end(Status.CANCELLED, f"{token.reason} at {self.clock} = {state.clock:.6g}")
         elif limit:
             loop.end(Status.BUDGET_SPENT, f"{limit}; {self.clock} = {state.clock:.6g}")

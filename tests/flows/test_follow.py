@@ -232,6 +232,20 @@ def test_sigint_keeps_the_partial_result() -> None:
     assert np.array_equal(sr.follow(flow, sol).theta, sr.follow(flow, theta0).theta)
 
 
+def test_a_run_that_has_arrived_is_not_cancelled() -> None:
+    sine = sr.numpy_map(np.sinh, lambda q: np.diag(np.cosh(q)), 1, 1)
+    flow = sr.flows.adapted(sine, sr.flows.squared_error([[1.0]]))
+    token = sr.CancelToken()
+
+    def cancel_at_the_end(fraction: float, _: str) -> None:
+        if fraction >= 1.0:
+            token.cancel("too late")
+
+    sol = sr.follow(flow, [0.0], cancel=token, progress=cancel_at_the_end)
+    assert token.reason == "too late"
+    assert sol.status is sr.Status.SUCCESS
+
+
 def test_a_token_cancels_from_another_thread() -> None:
     flow, theta0 = small()
     token = sr.CancelToken()
