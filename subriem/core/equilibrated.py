@@ -15,7 +15,7 @@ from subriem.core.rank import RankDecision, RankPolicy
 #: Rounds of equilibration of rows and columns to length one.
 ROUNDS = 8
 #: Share in a relation, relative to the largest, from which on a row may be the one that goes.
-FAIR = 0.1
+FAIR = 0.3
 
 
 def equilibrate(matrix: Array) -> tuple[Array, Array, Array]:

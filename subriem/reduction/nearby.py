@@ -90,11 +90,15 @@ def confirm_dependence(
     ]
     rest = Prolongation(system.dae, c, system.d)
     gone = sorted(set(range(len(system.rows))) - {system.rows.index(row) for row in rest.rows})
-    for other in nearby_points(rest, point, q):
+    violated, points = [], nearby_points(rest, point, q)
+    for other in points:
         residuals = np.abs(scaled_residuals(system, other.t, q, other.jets))[gone]
-        worst = gone[int(residuals.argmax())]
         if residuals.max() > VIOLATED * (1 + float(np.abs(other.jets).max())):
-            raise _coincidence(system, point, system.rows[worst][0], dropped[system.rows[worst][0]])
+            violated.append(gone[int(residuals.argmax())])
+    # a single one may lie on another branch of solutions of fewer equations
+    if violated and 2 * len(violated) >= len(points):
+        equation = system.rows[violated[0]][0]
+        raise _coincidence(system, point, equation, dropped[equation])
 
 
 def _moment(system: Prolongation, point: ConsistentPoint, q: Array) -> float:

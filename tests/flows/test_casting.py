@@ -16,6 +16,7 @@ from subriem.core.equilibrated import rank_factor
 from subriem.core.rank import DEFAULT_RANK
 from subriem.flows.casting import FORMS, LargeDAEWarning
 from subriem.flows.network import network
+from subriem.reduction.stage import prolonged
 from tests.flows.problems import Problem, net_problem
 
 RATES = {"rtol": 1e-11, "atol": 1e-13}
@@ -213,7 +214,7 @@ def test_forms_that_need_rank_n_are_refused_for_fewer_parameters(form):
 def jacobian_ranks(problem: Problem, form: str) -> tuple[int, int, int]:
     """Rank of the system Jacobian at a random point and at a consistent one, and its size."""
     found = sr.reduce(problem.flow.dae(form), {"theta": problem.theta0})
-    system = found.system
+    _, system = prolonged(found.dae)  # before redundant equations were left out
     jets = np.random.default_rng(0).standard_normal(len(system.columns))
     rows = [system.rows.index(place) for place in system.top_rows]
     columns = [system.columns.index(place) for place in system.top_columns]
