@@ -5,6 +5,7 @@ Every function returns a `matplotlib.figure.Figure`, which a notebook shows and 
 
 from subriem.plot.comparison import comparison_figure
 from subriem.plot.cost import cost_figure
+from subriem.plot.drift import drift_figure
 from subriem.plot.incidence import incidence_figure
 from subriem.plot.output import output_figure
 from subriem.plot.spectrum import Spectra, spectra, spectrum_figure
@@ -14,6 +15,7 @@ __all__ = [
     "Spectra",
     "comparison_figure",
     "cost_figure",
+    "drift_figure",
     "incidence_figure",
     "output_figure",
     "save",
