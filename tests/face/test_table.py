@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from subriem.core.errors import ProblemError
-from subriem.zoo.data import iris, read_table
+from subriem.zoo.data import iris, read_features, read_table
 
 GOOD = "a,b,kind\n1,2.5,x\n3,4.5,y\n5,0.5,x\n"
 
@@ -158,6 +158,11 @@ def test_a_wrong_file_is_told_where_it_is_wrong(tmp_path, content, what, got):
 def test_hints_name_the_way_out(tmp_path):
     assert "--ignore 'b' --ignore 'c'" in refused(tmp_path, "a,b,c,kind\n1,2,5,x\n3,2,5,y\n5,2,5,x\n").try_
     assert "--ignore 'b'" in refused(tmp_path, "a,b,kind\n1,2,x\n3,red,y\n").try_
+    # a target, or a feature that a fitted network needs, cannot be left out
+    assert "--ignore" not in refused(tmp_path, "a,b,kind\n1,2,x\n3,4,\n").try_
+    with pytest.raises(ProblemError) as caught:
+        read_features(written(tmp_path, "a,b\n1,red\n"), ["a", "b"])
+    assert "--ignore" not in caught.value.try_
     assert refused(tmp_path, "a;b;kind\n1;2,5;x\n3;4;y\n").try_ == "write decimals with a point: 2.5"
     found = refused(tmp_path, "a,b,Kind\n1,2,x\n3,4,y\n")
     assert "'a', 'b', 'Kind'" in found.expected

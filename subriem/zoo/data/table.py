@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.resources import as_file, files
@@ -166,8 +166,8 @@ def read_table(
     source = Path(path)
     names, rows, lines = read_cells(source)
     wanted = _chosen(names, target, tuple(ignore))
-    _check_missing(rows, lines, names, [*wanted, names.index(target)])
-    features = _numbers(rows, lines, names, wanted)
+    _check_missing(rows, lines, names, [*wanted, names.index(target)], [target])
+    features = _numbers(rows, lines, names, wanted, [target])
     _check_constant(features, [names[j] for j in wanted])
     texts = [row[names.index(target)] for row in rows]
     found = _kind(texts) if kind == "auto" else kind
@@ -175,7 +175,7 @@ def read_table(
     if found == "class":
         classes, targets = _one_hot(texts, target)
     else:
-        targets = _numbers(rows, lines, names, [names.index(target)])
+        targets = _numbers(rows, lines, names, [names.index(target)], [target])
         if np.ptp(targets) == 0:
             raise ProblemError(
                 "the target is constant", f"{target} = {texts[0]} in all {len(texts)} rows", "a target that varies",
@@ -221,8 +221,8 @@ def read_features(path: str | os.PathLike[str], names: Sequence[str]) -> Array:
         hint = f"rename {near[0]!r} to {absent[0]!r}" if near else "the columns of the table that was fitted"
         raise ProblemError("columns are not there", listed(absent), f"the columns {listed(names, 30)}", hint)
     wanted = [found.index(name) for name in names]
-    _check_missing(rows, lines, found, wanted)
-    return _numbers(rows, lines, found, wanted)
+    _check_missing(rows, lines, found, wanted, names)
+    return _numbers(rows, lines, found, wanted, names)
 
 
 def iris() -> Table:
@@ -285,7 +285,14 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _check_missing(rows: list[list[str]], lines: list[int], names: list[str], columns: list[int]) -> None:
+def _or_ignored(name: str, needed: Collection[str]) -> str:
+    """Return the advice to leave a column out, where that is possible."""
+    return "" if name in needed else f", or leave the column out: --ignore {name!r}"
+
+
+def _check_missing(
+    rows: list[list[str]], lines: list[int], names: list[str], columns: list[int], needed: Collection[str]
+) -> None:
     missing = [(i, j) for i, row in enumerate(rows) for j in sorted(columns) if row[j].lower() in MISSING]
     if not missing:
         return
@@ -296,11 +303,13 @@ def _check_missing(rows: list[list[str]], lines: list[int], names: list[str], co
         f"{len(missing)} in {affected} of {len(rows)} rows; the first is {rows[i][j]!r} in column {names[j]!r}, "
         f"data row {i + 1} (line {lines[i]})",
         "a number in each cell (a class in the target)",
-        f"drop or fill these rows, or leave the column out: --ignore {names[j]!r}",
+        f"drop or fill these rows{_or_ignored(names[j], needed)}",
     )
 
 
-def _numbers(rows: list[list[str]], lines: list[int], names: list[str], columns: list[int]) -> Array:
+def _numbers(
+    rows: list[list[str]], lines: list[int], names: list[str], columns: list[int], needed: Collection[str]
+) -> Array:
     """Return columns as numbers, shape (N, len(columns))."""
     values = np.empty((len(rows), len(columns)))
     for i, row in enumerate(rows):
@@ -309,11 +318,11 @@ def _numbers(rows: list[list[str]], lines: list[int], names: list[str], columns:
             where = f"column {names[j]!r}, data row {i + 1} (line {lines[i]}): {row[j]!r}"
             if number is None:
                 comma = _number(row[j].replace(",", "."))
-                advice = f"encode the column as numbers, drop it, or leave it out: --ignore {names[j]!r}"
+                advice = f"encode the column as numbers{_or_ignored(names[j], needed)}"
                 hint = advice if comma is None else "write decimals with a point: " + row[j].replace(",", ".")
                 raise ProblemError("a cell is not a number", where, "numbers", hint)
             if not np.isfinite(number):
-                hint = f"drop the row, or leave the column out: --ignore {names[j]!r}"
+                hint = f"drop the row{_or_ignored(names[j], needed)}"
                 raise ProblemError("a value is infinite", where, "finite numbers", hint)
             values[i, k] = number
     return values
