@@ -23,7 +23,7 @@ from subriem.reduction.dae import DAE
 from subriem.reduction.prolongation import Place, Prolongation
 
 #: Largest number of rows of a derivative array that is decomposed.
-LARGEST = 200
+LARGEST = 250
 #: Largest number of operations in it.
 NODES = 20_000
 
