@@ -377,19 +377,31 @@ def dae(
                 ) from error
 
         made = build(name, sizes, values, inputs, define)
-        return replace(made, weights=checked_weights(made, weights))
+        declared_weights(made, weights)
+        return replace(made, weights=dict(weights or {}))
 
     return decorate
 
 
-def checked_weights(dae: DAE, weights: Mapping[str, float] | None) -> dict[str, float]:
-    """Return the weights of a DAE by the names they were declared for, or raise `ProblemError`."""
-    from subriem.reduction.reduction import declared_weights
+def declared_weights(dae: DAE, weights: Mapping[str, float] | None) -> dict[int, float]:
+    """Return weights by scalar variable.
 
+    Raises
+    ------
+    ProblemError
+        If they are no mapping, a variable is unknown, or a weight is no number > 0.
+    """
     if weights is not None and not isinstance(weights, Mapping):
         raise ProblemError("weights is no mapping", type(weights).__name__, "{'theta': 1.0}", "name each weight")
-    declared_weights(dae, weights)
-    return dict(weights or {})
+    found: dict[int, float] = {}
+    for name, value in (weights or {}).items():
+        if not isinstance(value, int | float | np.number) or not 0 < float(value) < np.inf:
+            raise ProblemError(
+                f"the weight of {name} is no number > 0", repr(value), "a weight > 0", f"{{{name!r}: 1.0}}"
+            )
+        for j in dae.entries(name):
+            found[j] = float(value)
+    return found
 
 
 class Derivative:

@@ -14,9 +14,9 @@ from subriem.core.rank import DEFAULT_RANK, RankPolicy
 from subriem.reduction.array import differentiation_index, structural_index_holds
 from subriem.reduction.certificate import Certificate
 from subriem.reduction.consistent import ConsistentPoint, fixed_places, given_values
-from subriem.reduction.dae import DAE
+from subriem.reduction.dae import DAE, declared_weights
 from subriem.reduction.prolongation import Prolongation
-from subriem.reduction.reduction import Reduction, declared_weights
+from subriem.reduction.reduction import Reduction
 from subriem.reduction.repair import combine
 from subriem.reduction.selection import Selection, select
 from subriem.reduction.stage import Stage, examine, prolonged

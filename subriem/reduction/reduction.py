@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -11,7 +10,7 @@ import casadi as ca
 import numpy as np
 
 from subriem.core.casadi_map import BufferedFunction
-from subriem.core.errors import ProblemError, ReductionError
+from subriem.core.errors import ReductionError
 from subriem.core.protocols import Array
 from subriem.core.rank import RankDecision, RankPolicy
 from subriem.core.result import Check, Result
@@ -335,22 +334,3 @@ class Reduction(Result):
 
 def _counted(count: int, word: str) -> str:
     return f"{count} {word}" + ("" if count == 1 else "s")
-
-
-def declared_weights(dae: DAE, weights: Mapping[str, float] | None) -> dict[int, float]:
-    """Return the weights by scalar variable.
-
-    Raises
-    ------
-    ProblemError
-        If a variable is unknown or a weight is no number > 0.
-    """
-    found: dict[int, float] = {}
-    for name, value in (weights or {}).items():
-        if not isinstance(value, int | float | np.number) or not 0 < float(value) < np.inf:
-            raise ProblemError(
-                f"the weight of {name} is no number > 0", repr(value), "a weight > 0", f"{{{name!r}: 1.0}}"
-            )
-        for j in dae.entries(name):
-            found[j] = float(value)
-    return found

@@ -205,3 +205,15 @@ def test_a_process_finds_the_same_numbers():
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         there = list(pool.map(numbers, [(problem.dae, problem.at), red]))
     assert there == [numbers(red)] * 2
+
+
+@pytest.mark.parametrize(
+    ("weights", "what"), [(["x"], "no mapping"), ({"y": 1.0}, "no variable of this name"), ({"u": -1.0}, "weight of u")]
+)
+def test_weights_are_checked_at_the_door(weights, what):
+    @sr.dae(variables="x u")
+    def driven(t, v, d, p):
+        return {"law": d(v.x) - v.u}
+
+    with pytest.raises(sr.ProblemError, match=what):
+        sr.reduce(driven, weights=weights)
