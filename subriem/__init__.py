@@ -28,6 +28,7 @@ from subriem.core.rank import RankDecision, RankPolicy, RankWarning
 from subriem.core.status import Status
 from subriem.flows.follow import follow
 from subriem.flows.run import Until
+from subriem.geometry.subriemannian import SubRiemannian
 from subriem.integration.events import Event
 from subriem.integration.solve import solve
 from subriem.reduction.dae import DAE, dae
@@ -57,6 +58,7 @@ __all__ = [
     "ReductionError",
     "SolveError",
     "Status",
+    "SubRiemannian",
     "SubriemError",
     "Until",
     "check_map",

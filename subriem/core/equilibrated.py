@@ -119,3 +119,9 @@ def weakest_direction(matrix: Array) -> Array:
     """Return the unit vector that a matrix with columns scaled to length one shrinks most."""
     lengths = np.linalg.norm(matrix, axis=0)
     return np.linalg.svd(matrix / np.where(lengths > 0, lengths, 1.0))[2][-1]
+
+
+def singular_triplet(matrix: Array, number: int) -> tuple[float, Array, Array]:
+    """Return the singular value of this number, from 1 for the largest, with its left and right singular vectors."""
+    left, sigma, right = np.linalg.svd(matrix)
+    return float(sigma[number - 1]), left[:, number - 1], right[number - 1]

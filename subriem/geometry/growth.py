@@ -1,0 +1,199 @@
+"""The growth vector of a distribution at a point: how brackets fill the tangent space, step by step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import casadi as ca
+import numpy as np
+from scipy.linalg import qr
+
+from subriem.core.equilibrated import decide, equilibrate
+from subriem.core.errors import GeometryError
+from subriem.core.protocols import Array
+from subriem.core.rank import EPS, RankDecision, RankPolicy
+from subriem.geometry.brackets import Brackets, Word, bracket_name, factors
+from subriem.geometry.frame import nearby
+
+#: Roundoffs of what was subtracted up to which a bracket is taken to vanish identically.
+ROUNDOFFS = 1e3
+#: Step up to which brackets are taken unless the caller says otherwise.
+STEPS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Growth:
+    """The flag V^1 < V^2 < … at a point, V^s spanned by all brackets of up to s fields.
+
+    Attributes
+    ----------
+    vector : tuple of int
+        dim V^1, dim V^2 and so on, to the step that fills the tangent space or the last one looked at.
+    dim : int
+        Dimension of the manifold.
+    generating : bool or None
+        Whether V^s is the whole tangent space for some s; None where the last step looked at does not tell.
+    reason : str
+        Why it is, or is not.
+    words : tuple of Word
+        Brackets that form a basis adapted to the flag, lower steps first.
+    basis : (N, r) ndarray
+        Their values at the point.
+    decisions : tuple of RankDecision
+        One for each step, taken with the fields and the coordinates in units of their sizes near the point.
+
+    Examples
+    --------
+    >>> import subriem as sr
+    >>> heisenberg = sr.SubRiemannian.from_frame(lambda q: [[1, 0, -q[1] / 2], [0, 1, q[0] / 2]], 3)
+    >>> found = heisenberg.growth([0, 0, 0])
+    >>> found.vector, found.names, found.homogeneous_dimension
+    ((2, 3), ('X1', 'X2', '[X1, X2]'), 4)
+    """
+
+    vector: tuple[int, ...]
+    dim: int
+    generating: bool | None
+    reason: str
+    words: tuple[Word, ...]
+    basis: Array
+    decisions: tuple[RankDecision, ...]
+
+    @property
+    def step(self) -> int:
+        """The number of steps looked at; the degree of nonholonomy if the distribution is bracket-generating."""
+        return len(self.vector)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The brackets of the basis as text."""
+        return tuple(bracket_name(word) for word in self.words)
+
+    @property
+    def weights(self) -> tuple[int, ...]:
+        """The step at which each vector of the basis came in."""
+        return tuple(len(word) for word in self.words)
+
+    @property
+    def homogeneous_dimension(self) -> int:
+        """The sum of the weights: the Hausdorff dimension at a regular point (Mitchell)."""
+        return sum(self.weights)
+
+    def __str__(self) -> str:
+        return f"growth {self.vector} in dimension {self.dim}: {self.reason}"
+
+
+class Flags:
+    """The flag of a distribution at any point.
+
+    Parameters
+    ----------
+    frame : casadi.Function
+        q -> X(q), shape (N, k).
+    dim : int
+        Dimension of the manifold.
+    policy : RankPolicy
+    """
+
+    def __init__(self, frame: ca.Function, dim: int, policy: RankPolicy) -> None:
+        self.frame, self.dim, self.policy = frame, dim, policy
+        self._brackets: dict[tuple[int, ...], Brackets] = {}
+
+    def brackets(self, letters: tuple[int, ...] | None = None) -> Brackets:
+        """Return the brackets of some fields, of all unless given; they are derived once."""
+        letters = tuple(range(self.frame.size2_out(0))) if letters is None else letters
+        if letters not in self._brackets:
+            self._brackets[letters] = Brackets(self.frame, letters)
+        return self._brackets[letters]
+
+    def __getstate__(self) -> tuple[ca.Function, int, RankPolicy]:
+        return self.frame, self.dim, self.policy
+
+    def __setstate__(self, state: tuple[ca.Function, int, RankPolicy]) -> None:
+        self.__init__(*state)
+
+    def growth(self, q: Array, steps: int = STEPS) -> Growth:
+        """Return the growth at a point, by brackets of up to `steps` fields.
+
+        Raises
+        ------
+        GeometryError
+            If the fields are not defined at the point or around it.
+        """
+        points = np.vstack([q, nearby(q)])
+        values, words = np.empty((points.shape[0], q.size, 0)), list[Word]()
+        sizes: dict[Word, float] = {}
+        ranks, decisions, chosen = [], list[RankDecision](), list[int]()
+        generating, reason, brackets = None, "", self.brackets()
+        for step in range(1, steps + 1):
+            new, layer = _layer(brackets, step, points, sizes)
+            values, words = np.concatenate([values, layer], axis=2), words + new
+            scaled = _in_units(values)
+            here, *around = (decide(matrix, self.policy, 1.0) for matrix in scaled)
+            decisions.append(here)
+            chosen += _independent(scaled[0], chosen, here.rank)
+            ranks.append((here.rank, *(decision.rank for decision in around)))
+            if here.rank >= self.dim:
+                generating, reason = True, f"brackets of up to {step} fields fill the tangent space"
+                break
+            if step == 1 and len(set(ranks[0])) == 1:  # independent ones span the distribution around, too
+                brackets = self.brackets(tuple(sorted(chosen)))
+            if step > 1 and len({*ranks[-2], *ranks[-1]}) == 1:  # constant rank, V^s = V^(s-1) around: involutive
+                generating, reason = (
+                    False,
+                    f"closed under brackets: rank {here.rank} here and around, at both last steps",
+                )
+                break
+        else:
+            reason = f"rank {ranks[-1][0]} of {self.dim} by brackets of up to {steps} fields"
+        vector = tuple(rank[0] for rank in ranks)
+        basis = tuple(words[i] for i in chosen)
+        return Growth(vector, self.dim, generating, reason, basis, values[0][:, chosen], tuple(decisions))
+
+
+def _layer(brackets: Brackets, step: int, points: Array, sizes: dict[Word, float]) -> tuple[list[Word], Array]:
+    """Return the words of a step and their brackets (points, N, count), without those that vanish identically.
+
+    Their sizes around the point are noted in `sizes`; a bracket with one that vanishes vanishes.
+    """
+    words, function = brackets.layer(step)
+    size = points.shape[1]
+    if function is None:
+        return [], np.empty((*points.shape, 0))
+    values = np.array([function(point).reshape((2 * size, -1)) for point in points])
+    if not np.isfinite(values).all():
+        raise GeometryError(
+            "the fields or their brackets are not finite",
+            f"brackets of {step} fields at q = {np.array2string(points[0], precision=6)} or near it",
+            "fields that are smooth at the point and around it",
+            "another point, or other coordinates",
+        )
+    found, terms = np.abs(values[1:, :size]).max(axis=(0, 1)), values[1:, size:].max(axis=(0, 1))
+    kept = []
+    for number, word in enumerate(words):
+        known = [sizes.get(part, 0.0) for part in (factors(word) if step > 1 else ())]
+        # noise is that of what was subtracted here, or in the factors
+        if all(known) and found[number] > ROUNDOFFS * EPS * (terms[number] + np.prod(known) * (step > 1)):
+            sizes[word] = float(found[number])
+            kept.append(number)
+    return [words[number] for number in kept], values[:, :size, kept]
+
+
+def _in_units(values: Array) -> Array:
+    """Return matrices (points, N, count) with rows and columns in units of their sizes over all points.
+
+    A bracket that is roundoff at one point stays it: its size is that of its neighbours. Entries that are roundoff of
+    their column at all points count as zero, so that no coordinate is scaled up that no field moves.
+    """
+    sizes = np.abs(values).max(axis=0)
+    noise = sizes <= ROUNDOFFS * EPS * sizes.max(axis=0, initial=0.0)
+    _, rows, columns = equilibrate(np.where(noise, 0.0, sizes))
+    return rows[:, None] * np.where(noise, 0.0, values) * columns
+
+
+def _independent(matrix: Array, chosen: list[int], rank: int) -> list[int]:
+    """Return the columns that complete the chosen ones to a basis of the range, the most independent first."""
+    basis = np.linalg.qr(matrix[:, chosen])[0]
+    rest = matrix - basis @ (basis.T @ matrix)
+    pivots = qr(rest, mode="r", pivoting=True)[1] if rank > len(chosen) else np.empty(0, int)
+    return [int(i) for i in pivots[: rank - len(chosen)]]

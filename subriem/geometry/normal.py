@@ -1,0 +1,177 @@
+"""The Hamiltonian flow of normal geodesics, H(q, p) = |X(q)^T p|^2 / 2, with its derivative by the covector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import casadi as ca
+import numpy as np
+
+from subriem.core.casadi_map import BufferedFunction
+from subriem.core.errors import SolveError
+from subriem.core.protocols import Array
+from subriem.integration.fixed import FixedSteps, Method
+
+#: Steps of the first, coarser run.
+START = 10
+#: Most steps of a geodesic.
+MOST = 20_000
+#: Margin on the number of steps, and its growth from one run to the next at most.
+MARGIN, GROWTH = 1.2, 8.0
+#: Errors of roundoff a step and unit of the state: below them more steps do not help.
+ROUNDOFF = 1e-15
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A path of equal steps with an estimate of its error.
+
+    Attributes
+    ----------
+    points : (count + 1, m) ndarray
+        Up to the last finite one.
+    steps : int
+    error : float
+        Estimated error of the end relative to the size of the state, by comparison with fewer steps.
+    complete : bool
+        Whether it reaches the end within the tolerance.
+    """
+
+    points: Array
+    steps: int
+    error: float
+    complete: bool
+
+
+class NormalFlow:
+    """q' = dH/dp, p' = -dH/dq in the state z = (q, p), or z = (q, p, d(q, p)/dp_0) with the variational equation.
+
+    Parameters
+    ----------
+    frame : casadi.Function
+        q -> X(q), shape (N, k).
+    """
+
+    def __init__(self, frame: ca.Function) -> None:
+        self.frame, self.n = frame, frame.numel_in(0)
+        self._steppers: dict[tuple[Method, bool], FixedSteps] = {}
+
+    def __getstate__(self) -> ca.Function:
+        return self.frame
+
+    def __setstate__(self, frame: ca.Function) -> None:
+        self.__init__(frame)
+
+    @cached_property
+    def _symbols(self) -> tuple[ca.SX, ca.SX, ca.SX]:
+        """The state z = (q, p), the controls u = X^T p and the rates z'."""
+        q, p = ca.SX.sym("q", self.n), ca.SX.sym("p", self.n)
+        u = self.frame(q).T @ p
+        energy = ca.dot(u, u) / 2
+        return ca.vertcat(q, p), u, ca.cse(ca.vertcat(ca.gradient(energy, p), -ca.gradient(energy, q)))
+
+    @cached_property
+    def controls(self) -> BufferedFunction:
+        """(q, p) -> u = X^T p, the coordinates of the velocity in the frame."""
+        z, u, _ = self._symbols
+        return BufferedFunction(ca.Function("controls", [z], [ca.densify(u)]))
+
+    @cached_property
+    def rates(self) -> ca.Function:
+        """(q, p) -> (q', p')."""
+        z, _, rates = self._symbols
+        return ca.Function("rates", [z], [ca.densify(rates)])
+
+    @cached_property
+    def variational(self) -> ca.Function:
+        """(q, p, Z) -> their rates, Z = d(q, p)/dp_0 of shape (2 N, N), column by column."""
+        z, _, rates = self._symbols
+        columns = ca.SX.sym("Z", 2 * self.n, self.n)
+        moved = ca.jtimes(rates, z, columns)
+        state = ca.vertcat(z, ca.vec(columns))
+        return ca.Function("variational", [state], [ca.densify(ca.cse(ca.vertcat(rates, ca.vec(moved))))])
+
+    @cached_property
+    def variational_rates(self) -> BufferedFunction:
+        """The function `variational` on buffers."""
+        return BufferedFunction(self.variational)
+
+    def stepper(self, method: Method, varied: bool = False) -> FixedSteps:
+        """Return equal steps of a method for the flow, or for the flow with its derivative."""
+        if (method, varied) not in self._steppers:
+            self._steppers[method, varied] = FixedSteps(self.variational if varied else self.rates, method)
+        return self._steppers[method, varied]
+
+    def start(self, q: Array, p: Array, varied: bool = False) -> Array:
+        """Return the state at the start, with Z = d(q, p)/dp_0 = (0, 1) if it is varied."""
+        z = np.concatenate([q, p])
+        return np.concatenate([z, np.eye(self.n, 2 * self.n, self.n).ravel()]) if varied else z
+
+    def run(self, z: Array, time: float, tolerance: float, method: Method = "dop853", count: int = START) -> Run:
+        """Return the path over a time within a tolerance, from runs of more and more steps.
+
+        Parameters
+        ----------
+        z : (m,) ndarray
+            From `start`.
+        time : float
+            Negative to go back.
+        tolerance : float
+            Error of the end relative to the sizes of q, p and Z.
+        """
+        steps = self.stepper(method, z.size > 2 * self.n)
+        coarse, points = steps.path(z, time, count), steps.path(z, time, 2 * count)
+        ratio = 2.0
+        while True:
+            made = points.shape[0] - 1
+            finite = np.isfinite(points).all(axis=1)
+            error = self._difference(points[-1], coarse[-1]) / (ratio**steps.order - 1)
+            if error <= max(tolerance, ROUNDOFF * np.sqrt(made)):
+                return Run(points, made, max(error, ROUNDOFF), True)
+            if made >= MOST:
+                last = int(np.argmin(finite)) if not finite.all() else made + 1
+                return Run(points[:last], made, error, False)
+            wished = GROWTH if not np.isfinite(error) else MARGIN * (error / tolerance) ** (1 / steps.order)
+            count = min(int(np.ceil(made * np.clip(wished, MARGIN, GROWTH))), MOST)
+            ratio, coarse, points = count / made, points, steps.path(z, time, count)
+
+    def _difference(self, one: Array, other: Array) -> float:
+        """Return the largest difference of two states relative to the size of its part q, p or Z."""
+        worst = 0.0
+        for part in (slice(0, self.n), slice(self.n, 2 * self.n), slice(2 * self.n, None)):
+            if one[part].size:
+                size = 1.0 + np.abs(one[part]).max()
+                worst = max(worst, float(np.abs(one[part] - other[part]).max() / size))
+        return worst if np.isfinite(one).all() and np.isfinite(other).all() else np.inf
+
+
+def exponentials(flow: NormalFlow, q: Array, p: Array, time: float, tolerance: float) -> Array:
+    """Return the ends of many geodesics (B, N) from the rows of q and p, with the same number of steps for all.
+
+    Raises
+    ------
+    SolveError
+        If one does not converge within the most steps; `.solution` holds the ends found, NaN among them.
+    """
+    z, steps, times = np.hstack([q, p]), flow.stepper("dop853"), np.full(q.shape[0], time)
+    count, ratio = 2 * START, 2.0
+    coarse, ends = steps.ends(z, times, START), steps.ends(z, times, count)
+    while True:
+        size = 1.0 + np.abs(ends[:, : flow.n]).max(axis=1)
+        errors = np.abs(ends - coarse)[:, : flow.n].max(axis=1) / size / (ratio**steps.order - 1)
+        error = float(errors.max())
+        if error <= max(tolerance, ROUNDOFF * np.sqrt(count)):
+            return ends[:, : flow.n]
+        if count >= MOST:
+            worst = int(np.argmax(np.where(np.isfinite(errors), errors, np.inf)))
+            raise SolveError(
+                "a geodesic could not be followed to its end",
+                f"number {worst}: estimated error {errors[worst]:.1e} with {count} steps",
+                f"an error of at most {tolerance:g}",
+                "a shorter time, or shoot(…, throw=False) to see where it ends",
+                ends[:, : flow.n],
+            )
+        wished = GROWTH if not np.isfinite(error) else MARGIN * (error / tolerance) ** (1 / steps.order)
+        more = min(int(np.ceil(count * np.clip(wished, MARGIN, GROWTH))), MOST)
+        ratio, count, coarse, ends = more / count, more, ends, steps.ends(z, times, more)

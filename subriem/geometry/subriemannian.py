@@ -1,0 +1,321 @@
+"""`SubRiemannian`: a distribution of constant or varying rank with a metric on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import casadi as ca
+import numpy as np
+
+from subriem.core.errors import ProblemError, SolveError
+from subriem.core.protocols import Array
+from subriem.core.rank import DEFAULT_RANK, RankPolicy
+from subriem.core.status import Status
+from subriem.core.validate import positive, positive_integer, real_array, vector
+from subriem.geometry.frame import check_independent, compiled, independent_forms, orthonormal, projection
+from subriem.geometry.geodesic import Geodesic
+from subriem.geometry.growth import STEPS, Flags, Growth
+from subriem.geometry.normal import NormalFlow, exponentials
+from subriem.integration.fixed import ORDERS, Method
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SubRiemannian:
+    """A distribution spanned by fields X_1 … X_k that are orthonormal: |v| is the least |u| with v = X(q) u.
+
+    Made by `from_frame`, `from_constraints` or `from_map`. The fields may become dependent at some points: nothing here
+    uses the inverse of the metric on the distribution, only v = X u and the cometric X X^T.
+
+    Attributes
+    ----------
+    frame : casadi.Function
+        q -> X(q), shape (N, k).
+    dim : int
+        Dimension of the manifold; less than N on a redundant chart.
+    coordinates : tuple of str
+        Names of the N coordinates.
+    name : str
+    policy : RankPolicy
+    notes : tuple of str
+        What was done with the declaration: forms left out because others imply them.
+
+    References
+    ----------
+    Agrachev, Barilari, Boscain, A Comprehensive Introduction to Sub-Riemannian Geometry (2019), ch. 3.
+
+    Examples
+    --------
+    >>> import subriem as sr
+    >>> heisenberg = sr.SubRiemannian.from_frame(lambda q: [[1, 0, -q[1] / 2], [0, 1, q[0] / 2]], 3)
+    >>> heisenberg.growth([0, 0, 0]).vector
+    (2, 3)
+    """
+
+    frame: ca.Function
+    dim: int
+    coordinates: tuple[str, ...]
+    name: str = "structure"
+    policy: RankPolicy = DEFAULT_RANK
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_frame(
+        cls,
+        fields: Callable[[ca.SX], Any],
+        dim: int,
+        *,
+        coordinates: Sequence[str] | int | None = None,
+        metric: Callable[[ca.SX], Any] | None = None,
+        name: str = "structure",
+        rank: RankPolicy = DEFAULT_RANK,
+    ) -> SubRiemannian:
+        """Make a structure from the fields that span it.
+
+        Parameters
+        ----------
+        fields : callable
+            q (casadi.SX column) -> list of k columns, or an N x k matrix.
+        dim : int
+            Dimension of the manifold.
+        coordinates : sequence of str or int, optional
+            The N coordinates, or how many; as many as the dimension unless given. More of them form a redundant
+            chart, such as unit quaternions: the fields must be tangent to the manifold.
+        metric : callable, optional
+            q -> k x k matrix of the inner products of the fields, positive; orthonormal fields unless given.
+        name : str
+        rank : RankPolicy
+
+        Raises
+        ------
+        ProblemError
+            If something does not fit, the fields are not smooth, or dependent everywhere.
+
+        Examples
+        --------
+        >>> import subriem as sr
+        >>> grushin = sr.SubRiemannian.from_frame(lambda q: [[1, 0], [0, q[0]]], 2)
+        >>> grushin.growth([0.0, 0.0]).vector, grushin.growth([1.0, 0.0]).vector
+        ((1, 2), (2,))
+        """
+        dim = positive_integer(dim, "dim")
+        names = _names(dim, coordinates)
+        frame = compiled(fields, names, None, "fields")
+        check_independent(frame, rank)
+        if metric is not None:
+            k = frame.size2_out(0)
+            frame = orthonormal(frame, compiled(metric, names, k, "metric", rows=k))
+        return cls(frame, dim, names, name, rank)
+
+    @classmethod
+    def from_constraints(
+        cls,
+        forms: Callable[[ca.SX], Any],
+        dim: int,
+        metric: Callable[[ca.SX], Any] | None = None,
+        *,
+        coordinates: Sequence[str] | int | None = None,
+        name: str = "structure",
+        rank: RankPolicy = DEFAULT_RANK,
+    ) -> SubRiemannian:
+        """Make a structure from 1-forms that vanish on it: the velocities with A(q) q' = 0.
+
+        Parameters
+        ----------
+        forms : callable
+            q (casadi.SX column) -> list of m forms, each with N components.
+        dim : int
+            Dimension of the manifold.
+        metric : callable, optional
+            q -> N x N inner product of velocities, positive; Euclidean unless given.
+        coordinates : sequence of str or int, optional
+            See `from_frame`.
+        name : str
+        rank : RankPolicy
+
+        Returns
+        -------
+        SubRiemannian
+            With N fields, the orthogonal projections of a basis: they span the kernel wherever the forms are
+            independent, also where it has no frame of N - m fields.
+
+        Raises
+        ------
+        ProblemError
+            If something does not fit, or forms are not smooth.
+
+        Examples
+        --------
+        >>> import subriem as sr
+        >>> contact = sr.SubRiemannian.from_constraints(lambda q: [[q[1] / 2, -q[0] / 2, 1]], 3)
+        >>> contact.growth([0, 0, 0]).vector
+        (2, 3)
+        """
+        dim = positive_integer(dim, "dim")
+        names = _names(dim, coordinates)
+        matrix = compiled(forms, names, None, "forms")
+        kept, notes = independent_forms(matrix, rank)
+        inner = None if metric is None else compiled(metric, names, len(names), "metric", rows=len(names))
+        return cls(projection(matrix, kept, inner), dim, names, name, rank, notes)
+
+    def __repr__(self) -> str:
+        return f"<SubRiemannian {self.name}: {self.k} fields in dimension {self.dim}>"
+
+    @property
+    def n(self) -> int:
+        """The number N of coordinates."""
+        return len(self.coordinates)
+
+    @property
+    def k(self) -> int:
+        """The number of fields."""
+        return self.frame.size2_out(0)
+
+    @cached_property
+    def flags(self) -> Flags:
+        """The iterated brackets of the fields, and the flags they span."""
+        return Flags(self.frame, self.dim, self.policy)
+
+    def point(self, q: Any, name: str = "q") -> Array:
+        """Return q as an array of N finite numbers, or raise `ProblemError`."""
+        return vector(q, name, self.n)
+
+    def growth(self, q: Any, steps: int = STEPS) -> Growth:
+        """Return the growth vector at a point, the brackets that give it, and whether they fill the tangent space.
+
+        Parameters
+        ----------
+        q : (N,) array_like
+        steps : int
+            Fields in a bracket at most.
+
+        Returns
+        -------
+        Growth
+
+        Raises
+        ------
+        ProblemError
+            If q does not fit.
+        GeometryError
+            If the fields are not defined there.
+        """
+        return self.flags.growth(self.point(q), positive_integer(steps, "steps"))
+
+    @cached_property
+    def normal(self) -> NormalFlow:
+        """The Hamiltonian flow of normal geodesics."""
+        return NormalFlow(self.frame)
+
+    def shoot(
+        self, q: Any, p: Any, time: float, *, method: Method = "dop853", rtol: float = 1e-12, throw: bool = True
+    ) -> Geodesic:
+        """Return the normal geodesic from a point with a covector.
+
+        Parameters
+        ----------
+        q, p : (N,) array_like
+            Start and covector there; |X^T p| is the speed.
+        time : float
+            Negative to go back.
+        method : {"dop853", "gauss"}
+            Explicit of order 8, or symplectic of order 6 for long times.
+        rtol : float
+            Error of the end relative to 1 + |q|.
+        throw : bool
+            Raise where the geodesic ends before its time.
+
+        Returns
+        -------
+        Geodesic
+
+        Raises
+        ------
+        ProblemError
+            If an argument does not fit.
+        SolveError
+            If the geodesic leaves every bounded set before its time, or does not converge; `.solution` holds its part.
+        """
+        q, p = self.point(q), self.point(p, "p")
+        time, rtol = _number(time, "time"), positive(rtol, "rtol")
+        if method not in ORDERS:
+            raise ProblemError("shoot: unknown method", repr(method), ", ".join(ORDERS), "method='dop853'")
+        run = self.normal.run(self.normal.start(q, p), time, rtol, method)
+        count, steps = run.points.shape[0], run.steps
+        grid = np.linspace(0.0, time, steps + 1)[:count]
+        parts = run.points[:, : self.n], run.points[:, self.n :]
+        if run.complete:
+            return Geodesic(self, grid, *parts, method, rtol, run.error)
+        status = Status.NOT_FINITE if count <= steps else Status.NOT_CONVERGED
+        found = Geodesic(self, grid, *parts, method, rtol, run.error, status, f"{status.value} at t = {grid[-1]:.6g}")
+        if throw:
+            raise SolveError(
+                f"the geodesic of {self.name} could not be followed",
+                f"estimated error {run.error:.1e} with {steps} steps; finite up to t = {grid[-1]:.6g}",
+                f"an error of at most {rtol:g} at t = {time:g}",
+                "a shorter time, a larger rtol, or throw=False to look at its part",
+                found,
+            )
+        return found
+
+    def exponential(self, q: Any, p: Any, time: float = 1.0, *, rtol: float = 1e-12) -> Array:
+        """Return the ends of normal geodesics from one point or many, with one covector or many.
+
+        Parameters
+        ----------
+        q, p : (N,) or (B, N) array_like
+        time : float
+        rtol : float
+            Error relative to 1 + |q|, over all of them.
+
+        Returns
+        -------
+        (N,) or (B, N) ndarray
+
+        Raises
+        ------
+        ProblemError
+            If an argument does not fit.
+        SolveError
+            If one of the geodesics does not reach the time.
+        """
+        ends = exponentials(self.normal, *self._pairs(q, p), _number(time, "time"), positive(rtol, "rtol"))
+        return ends if np.ndim(q) == 2 or np.ndim(p) == 2 else ends[0]
+
+    def _pairs(self, q: Any, p: Any) -> tuple[Array, Array]:
+        """Return q and p as arrays (B, N)."""
+        arrays = [np.atleast_2d(real_array(value, name)) for value, name in ((q, "q"), (p, "p"))]
+        for array, name in zip(arrays, ("q", "p"), strict=True):
+            if array.ndim != 2 or array.shape[1] != self.n:
+                raise ProblemError(
+                    f"{name} has the wrong shape", f"{array.shape}", f"({self.n},) or (B, {self.n})", "one row for each"
+                )
+        try:
+            starts, covectors = np.broadcast_arrays(*arrays)
+        except ValueError as error:
+            raise ProblemError(
+                "q and p do not fit together",
+                f"{arrays[0].shape}, {arrays[1].shape}",
+                "as many of both, or one",
+                "q[0]",
+            ) from error
+        return starts, covectors
+
+
+def _number(value: Any, name: str) -> float:
+    return real_array(value, name, ndim=0).item()
+
+
+def _names(dim: int, coordinates: Sequence[str] | int | None) -> tuple[str, ...]:
+    if coordinates is None or isinstance(coordinates, int):
+        count = dim if coordinates is None else positive_integer(coordinates, "coordinates")
+        names = tuple(f"q{i}" for i in range(count))
+    else:
+        names = tuple(coordinates.split() if isinstance(coordinates, str) else coordinates)
+    if len(names) < dim or len(set(names)) < len(names) or not all(isinstance(n, str) and n for n in names):
+        raise ProblemError(
+            "the coordinates do not fit", f"{names} for dim = {dim}", f"at least {dim} different names", "x y z"
+        )
+    return names
