@@ -11,6 +11,7 @@ from subriem.core.errors import InconsistentError
 from subriem.core.protocols import Array
 from subriem.core.status import Status
 from subriem.integration.events import Event
+from subriem.integration.integrator import NODES
 from subriem.integration.march import March
 from subriem.integration.motion import Motion
 from subriem.integration.reduced import Nodes
@@ -44,14 +45,13 @@ class Course:
     def run(self, start: float, end: float) -> None:
         """March from the consistent point of the reduction to the end; the march holds what was found."""
         march = self.march
-        inner = [b for b in self.reduction.dae.breakpoints if min(start, end) < b < max(start, end)]
-        stops = [*sorted(inner, reverse=end < start), end]
+        stops = _stops(self.reduction.dae.breakpoints, start, end)
         q = self._data(start, stops[0])
         here = self._nodes(self.reduction.consistent, q, np.zeros(self.motion.system.quadratures))
         if q.tobytes() != self.reduction.dae.data(self.reduction.consistent.t).tobytes():
             here = self._restart(here, q, ())  # back in time from a breakpoint
+        fired: list[Event] = []  # it is still zero where it happened at a breakpoint
         for number, stop in enumerate(stops):
-            fired: list[Event] = []
             while march.status is None and here.t[0] != stop:
                 here, fired = march.leg(stop, here, q, fired)
                 if fired and march.status is None:
@@ -131,3 +131,13 @@ class Course:
             self.march.end(
                 Status.STEP_TOO_SMALL, f"event {names} happens faster and faster (Zeno), at t = {here.t[0]:.10g}"
             )
+
+
+def _stops(breakpoints: Array, start: float, end: float) -> list[float]:
+    """Return the breakpoints on the way and the end; of those between which no grid fits, as 0.3 and 0.1 + 0.2, one."""
+    inner = sorted(float(b) for b in breakpoints if min(start, end) < b < max(start, end))
+    stops = [end]
+    for stop in inner if end < start else reversed(inner):
+        if min(abs(stop - start), abs(stop - stops[0])) > NODES * np.spacing(abs(stop)):
+            stops.insert(0, stop)
+    return stops

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,8 @@ from subriem.integration.values import Values
 
 #: Share of the first interval after which the sign of an event counts that was zero at its start.
 AFTER = 1e-9
+#: And never less than this many roundoffs of the time: an event is located to some of them.
+ROUNDOFFS = 64.0
 #: Bisections of an event at most.
 BISECTIONS = 200
 
@@ -27,7 +29,12 @@ class Crossing:
     event: Event
 
 
-def crossings(stretch: Stretch, events: Collection[Event], fired: Collection[Event] = ()) -> list[Crossing]:
+def crossings(
+    stretch: Stretch,
+    events: Collection[Event],
+    fired: Collection[Event] = (),
+    before: Mapping[Event, float] | None = None,
+) -> list[Crossing]:
     """Return what happens on a stretch, in the order of the motion.
 
     Parameters
@@ -38,13 +45,16 @@ def crossings(stretch: Stretch, events: Collection[Event], fired: Collection[Eve
         two nodes is two.
     fired : collection of Event
         Those that ended the stretch before this one: at its start they are zero, whatever roundoff says.
+    before : mapping of Event to float, optional
+        Values just before the start, where the data jump: what they jump through is an event at the start.
     """
     if not events or stretch.nodes.t.size < 2:
         return []
     jets = stretch.motion.system.jets(stretch.nodes, stretch.q)
     found: list[Crossing] = []
     for event in events:
-        found += [Crossing(t, event) for t in _Search(stretch, event).run(jets, event in fired)]
+        search = _Search(stretch, event)
+        found += [Crossing(t, event) for t in search.run(jets, event in fired, (before or {}).get(event))]
     forward = 1.0 if stretch.nodes.t[-1] >= stretch.nodes.t[0] else -1.0
     return sorted(found, key=lambda crossing: forward * crossing.t)
 
@@ -81,12 +91,12 @@ class _Search:
         nodes = self.stretch.at(np.array([t]))
         return event_value(self.stretch, self.event, t, self.stretch.motion.system.jets(nodes, self.stretch.q)[0])
 
-    def run(self, jets: Array, fired: bool) -> list[float]:
+    def run(self, jets: Array, fired: bool, before: float | None) -> list[float]:
         times = [float(t) for t in self.stretch.nodes.t]
         values = [event_value(self.stretch, self.event, t, row) for t, row in zip(times, jets, strict=True)]
+        values[0] = values[0] if before is None else before
         if fired or values[0] == 0.0:
-            times[0] += AFTER * (times[1] - times[0])
-            values[0] = self.value(times[0])
+            times, values = self._after_start(times, values)
         found: list[float] = []
         if fired and self.event.direction and np.sign(values[0]) == self.event.direction:
             found.append(float(self.stretch.nodes.t[0]))  # what the reset did was less than roundoff
@@ -101,14 +111,25 @@ class _Search:
             last = k
         return found
 
+    def _after_start(self, times: list[float], values: list[float]) -> tuple[list[float], list[float]]:
+        """Return the nodes from where the sign of a value that is zero at the start is more than roundoff."""
+        forward = 1.0 if times[-1] >= times[0] else -1.0
+        start = times[0] + forward * max(AFTER * abs(times[1] - times[0]), ROUNDOFFS * float(np.spacing(abs(times[0]))))
+        later = [k for k, t in enumerate(times) if forward * (t - start) > 0]
+        if not later:
+            return times[-1:], values[-1:]
+        return [start, *(times[k] for k in later)], [self.value(start), *(values[k] for k in later)]
+
     def _between(self, left: float, right: float, before: float, after: float) -> float:
         from scipy.optimize import brentq
 
         if after == 0.0:
             return right
         resolution = 2 * np.spacing(max(abs(left), abs(right)))
-        if abs(right - left) <= resolution or np.sign(self.value(left)) == np.sign(self.value(right)):
-            return right if abs(after) < abs(before) else left  # the zero is within roundoff of an end
+        if abs(right - left) <= resolution or np.sign(self.value(left)) == np.sign(after):
+            return left  # it jumps there, or the zero is within roundoff of it
+        if np.sign(self.value(right)) == np.sign(before):
+            return right
         return float(brentq(self.value, left, right, xtol=resolution, rtol=1e-15, maxiter=BISECTIONS))
 
     def _dip(self, times: list[float], values: list[float]) -> list[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from subriem.core.budget import CancelToken, Meter
 from subriem.core.errors import RankError
 from subriem.core.protocols import Array
 from subriem.core.status import Status
-from subriem.integration.crossings import Crossing, crossings
+from subriem.integration.crossings import Crossing, crossings, event_value
 from subriem.integration.events import Event, Occurrence
 from subriem.integration.integrator import NODES, Piece
 from subriem.integration.motion import Motion
@@ -78,7 +78,8 @@ class March:
         self.status: Status | None = None
         self.message = ""
         self._step = FIRST * (span[1] - span[0])
-        self._smallest = LOCATED * abs(span[1] - span[0])
+        # and a grid must fit into it
+        self._smallest = max(LOCATED * abs(span[1] - span[0]), 4 * NODES * float(np.spacing(np.abs(span).max())))
 
     def end(self, status: Status, message: str) -> None:
         """End the march; the first reason is kept."""
@@ -97,6 +98,7 @@ class March:
         fired : collection of Event
             Events that have just happened at this point.
         """
+        before = {} if fired else self._before()
         while self.status is None and here.t[0] != goal:
             self._limits()
             if self.status is not None:
@@ -105,19 +107,27 @@ class March:
             to = goal if abs(goal - t) <= abs(self._step) * (1 + 1e-9) else t + self._step
             stretch, failure = self._stretch(here, to, q)
             if stretch is None:
-                if abs(to - t) <= max(self._smallest, 4 * np.spacing(abs(t))):
+                if abs(to - t) <= self._smallest:
                     self._fail(here, q, failure)
                     break
                 self._step = (to - t) / 4
                 continue
-            stretch, happened = self._cut(stretch, fired)
+            stretch, happened = self._cut(stretch, fired, before)
             self.track.stretches.append(stretch)
-            here, fired = stretch.nodes[-1:], ()
+            here, fired, before = stretch.nodes[-1:], (), {}
             low, high = self.span
             self.meter.tell((here.t[0] - low) / (high - low), f"t = {here.t[0]:.4g}")
             if resets := [crossing.event for crossing in happened if crossing.event.reset is not None]:
                 return here, resets
         return here, []
+
+    def _before(self) -> dict[Event, float]:
+        """Return the values of the events at the end of the path so far, from where the data may jump."""
+        if not self.track.stretches:
+            return {}
+        last = self.track.stretches[-1]
+        row, t = self.motion.system.jets(last.nodes[-1:], last.q)[0], float(last.nodes.t[-1])
+        return {event: event_value(last, event, t, row) for event in self.events}
 
     def _limits(self) -> None:
         spent = self.meter.spent(self.track.pieces, self.track.counts.get("evaluations", 0))
@@ -142,6 +152,8 @@ class March:
         if self.motion.project and nodes.drift.max() > DRIFT * allowed and not shortest:
             return None, f"the constraints are left by {nodes.drift.max():.1e}"
         stretch = Stretch(self.motion, nodes, q, dense=piece.dense)
+        if not self.watch.finite(stretch):  # unknowns that were eliminated the engine does not see
+            return None, "a value was not finite"
         late = float(stretch.error[-NODES // 4 :].max(initial=0.0))  # a transient at the start is refined, not repeated
         growth = float(np.clip(SAFETY * max(late, 1e-300) ** (-1 / ORDER), SMALLEST, LARGEST))
         length = (to - float(here.t[0])) * growth
@@ -155,23 +167,30 @@ class March:
 
     # --- what happens on a stretch ----------------------------------------------------------------------------------
 
-    def _cut(self, stretch: Stretch, fired: Collection[Event]) -> tuple[Stretch, list[Crossing]]:
+    def _cut(
+        self, stretch: Stretch, fired: Collection[Event], before: Mapping[Event, float]
+    ) -> tuple[Stretch, list[Crossing]]:
         """End a stretch where something ends it, and record events, ranks and residuals."""
-        happened = crossings(stretch, self.events, fired)
+        happened = crossings(stretch, self.events, fired, before)
         final = next((c.t for c in happened if c.event.terminal or c.event.reset is not None), None)
-        singular = Regularity(stretch).singular_time() if self.stop else None
+        singular = Regularity(stretch).singular_time()
         violated = self.watch.violated(stretch)
         forward = 1.0 if stretch.nodes.t[-1] >= stretch.nodes.t[0] else -1.0
-        ends = [t for t in (final, singular, violated and violated[0]) if t is not None]
+        ends = [t for t in (final, singular if self.stop else None, violated and violated[0]) if t is not None]
         first = min(ends, key=lambda t: forward * t, default=None)
         if first is not None:
-            stretch = _until(stretch, first)
-            slack = 4 * np.spacing(abs(first))
+            last = float(stretch.nodes.t[-1])
+            near = abs(last - first) <= NODES * np.spacing(abs(last))  # no grid fits into what would be left
+            stretch = _until(stretch, last if near else first)
+            slack = abs(last - first) if near else 4 * np.spacing(abs(first))
             happened = [c for c in happened if forward * (c.t - first) <= slack]
             if violated is not None and violated[0] == first:
                 self.end(Status.INCONSISTENT, violated[1])
-            elif singular == first:
+            elif self.stop and singular == first:
                 self._rank_changed(stretch)
+        if not self.stop and singular is not None and forward * (stretch.nodes.t[-1] - singular) >= 0:
+            row = self.motion.system.jets(stretch.at(np.array([singular])), stretch.q)[0]
+            self.track.events.append(Occurrence("rank", singular, row, False))
         self._record(stretch, happened)
         return stretch, happened
 

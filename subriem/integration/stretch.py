@@ -20,6 +20,8 @@ STENCIL, INNER = 8, 6
 SHARE = 1.0 / 8.0
 #: Share of a state to which nodes resolve it where the engine has a dense output: enough to see events.
 SHOWN = 1e-5
+#: Roundoffs of the time to which nodes are known: at t = 1e8 states that move are not interpolated to more.
+CLOCK = 8.0
 #: The order at which that difference falls with the distance of the nodes.
 ORDER = 6
 
@@ -61,6 +63,8 @@ class Stretch:
         middle = (t[:-1] + t[1:]) / 2
         difference = np.abs(self._interpolated(left, middle, STENCIL) - self._interpolated(left, middle, INNER))
         allowed = np.maximum(self.motion.allowed(x), 1e-300)
+        slope = np.abs(np.diff(x, axis=0)) / np.abs(np.diff(t))[:, None]
+        allowed = np.maximum(allowed, CLOCK * float(np.spacing(np.abs(t).max())) * slope)
         if self.dense is not None:  # the nodes need only show what happens between them
             allowed = np.maximum(allowed, SHOWN * np.abs(x).max(axis=0))
         return SHARE * (difference / allowed).max(axis=1, initial=0.0)

@@ -32,6 +32,10 @@ class Watch:
         self._dropped = np.array([k for k, (i, _) in enumerate(rows) if i in dropped], dtype=int)
         self._newest: tuple[Stretch, Array, Array] | None = None
 
+    def finite(self, stretch: Stretch) -> bool:
+        """Return whether every value at the nodes is a number."""
+        return bool(np.isfinite(self._on(stretch)[0]).all())
+
     def residual(self, stretch: Stretch) -> float:
         """Return the largest residual, each over the length of its gradient."""
         return float(np.abs(self._on(stretch)[1]).max(initial=0.0))

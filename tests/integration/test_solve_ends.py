@@ -107,6 +107,32 @@ def test_not_finite():
     assert "x" in sol.message
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("function", [ca.sqrt, ca.log])
+def test_an_unknown_that_leaves_its_domain(function, method):
+    # no step of the engine sees y: it is eliminated
+    @sr.dae(variables="x y")
+    def leaving(t, v, d, p):
+        return {"decay": d(v.x) + 1, "law": v.y - function(v.x)}
+
+    sol = sr.solve(leaving, 2.0, {"x": 1.0}, method=method, throw=False)
+    assert sol.status is sr.Status.NOT_FINITE
+    assert sol.t[-1] == pytest.approx(1.0, abs=1e-9)
+    assert np.isfinite(sol.jets).all()
+
+
+def test_a_loss_of_rank_passed_by_request_is_recorded():
+    @sr.dae(variables="x y")
+    def crossed(t, v, d, p):
+        return {"clock": d(v.x) - 1, "law": v.x * (v.y - ca.sin(v.x))}
+
+    sol = sr.solve(crossed, (-1.0, 1.3), {"x": -1.0}, on_rank_change="continue")
+    assert sol.success
+    assert sol["y"][-1] == pytest.approx(np.sin(1.3), abs=1e-12)
+    assert sol.t_events["rank"] == pytest.approx([0.0], abs=1e-9)
+    assert not sol.events[0].terminal
+
+
 # --- limits ----------------------------------------------------------------------------------------------------------
 
 

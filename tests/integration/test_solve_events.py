@@ -115,3 +115,64 @@ def test_a_reset_that_contradicts_the_equations():
 def test_an_event_that_is_no_number(answer, match):
     with pytest.raises(sr.ProblemError, match=match):
         sr.solve(pendulum, 1.0, HORIZONTAL, events=sr.Event(lambda t, v: answer, name="bad"))
+
+
+# --- events where something else happens -----------------------------------------------------------------------------
+
+
+def bounced(t0, impact, direction, inputs=None):
+    """Return a body that flies at a wall with speed 1, is thrown back, and is as far away again at the end."""
+
+    @sr.dae(variables="x u", inputs=inputs or {"force": lambda t: 0.0})
+    def flight(t, v, d, p):
+        return {"way": d(v.x) - v.u, "force": d(v.u) - p.force}
+
+    wall = sr.Event(lambda t, v: v.x, name="wall", direction=direction, reset=lambda t, v: {"u": -v.u})
+    return sr.solve(flight, (t0, t0 + 2 * impact), {"x": impact, "u": -1.0}, events=wall)
+
+
+@pytest.mark.parametrize("direction", [0, -1])
+@pytest.mark.parametrize("t0", [0.0, 1e3, 1e6, 1e8])
+def test_a_late_reset_happens_once(t0, direction):
+    # the clock is known to 1e-8 at t = 1e8: whatever it makes of the sign at the wall, the body does not pass it
+    sol = bounced(t0, 0.3, direction)
+    assert sol.t_events["wall"] == pytest.approx([t0 + 0.3], abs=1e-14 + 1e-15 * t0)
+    assert sol["x"][-1] == pytest.approx(0.3, abs=1e-13 + 4e-16 * t0)
+
+
+@pytest.mark.parametrize("direction", [0, -1])
+@pytest.mark.parametrize("impact", [0.1, 0.3, 1 / 3, 0.7, 1.0])
+def test_a_reset_at_a_breakpoint_happens_once(impact, direction):
+    sol = bounced(0.0, impact, direction, {"force": {0.0: 0.0, impact: 0.0}})
+    assert sol.t_events["wall"] == pytest.approx([impact], abs=1e-13)
+    assert sol["x"][-1] == pytest.approx(impact, abs=1e-13)
+
+
+@sr.dae(variables="x u", inputs={"w": {0.0: -1.0, 1.0: 1.0}})
+def switched(t, v, d, p):
+    return {"motion": d(v.x) - v.u, "valve": v.u - p.w}
+
+
+@pytest.mark.parametrize(
+    ("span", "direction", "expected"), [(2.0, 0, 1), (2.0, 1, 1), (2.0, -1, 0), ((2.0, 0.0), 1, 0)]
+)
+def test_a_jump_through_zero_at_a_breakpoint(span, direction, expected):
+    sol = sr.solve(switched, span, {"x": 2.0}, events=sr.Event(lambda t, v: v.u, name="sign", direction=direction))
+    assert [event.clock for event in sol.events] == [1.0] * expected
+
+
+def test_a_jump_through_zero_can_end_the_run():
+    sol = sr.solve(switched, 2.0, {"x": 2.0}, events=sr.Event(lambda t, v: v.u, name="sign", terminal=True))
+    assert sol.status is sr.Status.EVENT
+    assert sol.t[-1] == 1.0
+    assert sol["x"][-1] == pytest.approx(1.0, abs=1e-13)
+
+
+@pytest.mark.parametrize("events", [(), sr.Event(lambda t, v: v.x - 0.1)])
+def test_breakpoints_a_roundoff_apart(events):
+    @sr.dae(variables="x", inputs={"one": {0.0: 1.0, 0.3: 2.0}, "other": {0.0: 0.0, 0.1 + 0.2: 1.0}})
+    def twice(t, v, d, p):
+        return {"motion": d(v.x) - p.one - p.other}
+
+    sol = sr.solve(twice, 1.0, {"x": 0.0}, events=events)
+    assert sol["x"][-1] == pytest.approx(0.3 + 0.7 * 3, abs=1e-13)
