@@ -46,9 +46,10 @@ def read_times(t_eval: Any, start: float, end: float) -> Array:
 
 def check_tolerances(rtol: Any, atol: Any) -> None:
     """Refuse what is no tolerance."""
-    for name, value, low in (("rtol", rtol, 1e-15), ("atol", atol, 0.0)):
-        if not _is_number(value) or not low <= float(value) < 1.0:
-            raise ProblemError(f"solve: {name} is out of range", repr(value), f"{low:g} <= {name} < 1", f"{name}=1e-8")
+    for name, value, low, high in (("rtol", rtol, 1e-15, 1.0), ("atol", atol, 0.0, np.inf)):
+        if not _is_number(value) or not low <= float(value) < high:
+            expected = f"{low:g} <= {name} < {high:g}"
+            raise ProblemError(f"solve: {name} is out of range", repr(value), expected, f"{name}=1e-8")
 
 
 def check_pole(baumgarte: Any) -> None:
@@ -148,4 +149,8 @@ def _parameters(reduction: Reduction) -> Names:
         shape = value.shape if value.ndim == 2 else (value.size, 1)
         symbols[name] = ca.reshape(q[offset : offset + value.size], *shape)
         offset += value.size
+    for entry in reduction.dae.inputs:
+        width = entry.table.shape[1]
+        symbols[entry.name] = entry.function(reduction.system.jets.t, q[offset : offset + width])
+        offset += width
     return Names("parameter", symbols)

@@ -84,8 +84,9 @@ def solve(
         Times wanted; the engine's own grid unless given. `sol(t)` takes any time.
     events : Event or sequence of Event
         Functions of (t, values), values.x or values["x'"]; terminal ones end the run, those with a reset start it anew
-        from the values they return. A function that touches zero without changing its sign is no event. After a reset
-        of speeds positions stay, and what else must change to be consistent does so by least norm.
+        from the values they return. A function that touches zero without changing its sign is no event; one that jumps
+        through zero at a breakpoint of an input is. After a reset of speeds positions
+        stay, and what else must change to be consistent does so by least norm.
     quadratures : callable, optional
         (t, v, d, p) -> {name: expression} as in a definition; their integrals over time are `sol[name]`.
     project : bool
@@ -94,9 +95,9 @@ def solve(
         Stabilise by (d/dt + baumgarte)^c f = 0 in place of f^(c) = 0; 0 for not. "auto" takes 10 over the span: drift
         is damped over the run, and no step is shorter for it.
     on_rank_change : {"stop", "continue"}
-        Whether a singular system Jacobian between two nodes ends the run.
+        Whether a singular system Jacobian between two nodes ends the run; `events` hold it as "rank" in either case.
     fix, weights, rank
-        See `reduce`.
+        See `reduce`; a reduction keeps its own weights and policy unless others are given.
     jit : bool
         Compile the integrator by the machine's C compiler: seconds at first, then up to ten times faster. The library
         is kept in the user's cache folder; `stats["jit"]` says what was done, or why nothing could be.
@@ -173,7 +174,9 @@ def _reduced(
     rank: RankPolicy,
 ) -> Reduction:
     if isinstance(problem, Reduction):
-        if at is None and not parameters and not weights and problem.consistent.t == start:
+        rank = problem.policy if rank is DEFAULT_RANK else rank
+        asked = at is not None or parameters or weights or fix or rank != problem.policy
+        if not asked and problem.consistent.t == start:
             return problem
         given = problem.point if at is None else at
         return reduce(problem.dae, given, t=start, fix=fix, parameters=parameters, weights=weights, rank=rank)

@@ -137,11 +137,14 @@ class Input:
         Where the function or a derivative of it jumps.
     table : (m + 1, w) ndarray
         The data of each segment.
+    function : casadi.Function
+        (t, data) -> u.
     """
 
     name: str
     breakpoints: Array
     table: Array
+    function: ca.Function
 
     def data(self, t: float) -> Array:
         """Return the data of the segment that begins at or contains t."""
@@ -165,7 +168,7 @@ def declare_input(name: str, value: Any, t: ca.SX) -> tuple[Input, ca.SX, ca.SX]
         If it is none of these, or depends on something else than t.
     """
     if callable(value):
-        return Input(name, np.zeros(0), np.zeros((1, 0))), ca.SX(0, 1), _of_time(name, value, t)
+        return _input(name, np.zeros(0), np.zeros((1, 0)), t, ca.SX(0, 1), _of_time(name, value, t))
     if isinstance(value, Mapping):
         starts = real_array(list(value), f"the starts of input {name}", ndim=1)
         _increasing(name, starts)
@@ -174,7 +177,7 @@ def declare_input(name: str, value: Any, t: ca.SX) -> tuple[Input, ca.SX, ca.SX]
         expression = pieces[0]
         for k, piece in enumerate(pieces[1:], start=1):
             expression = ca.if_else(branch < k, expression, piece)
-        return Input(name, starts[1:], np.arange(float(starts.size))[:, None]), branch, expression
+        return _input(name, starts[1:], np.arange(float(starts.size))[:, None], t, branch, expression)
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise ProblemError(
             f"input {name} is not a function of time",
@@ -196,7 +199,13 @@ def declare_input(name: str, value: Any, t: ca.SX) -> tuple[Input, ca.SX, ca.SX]
     inner = np.column_stack([times[:-1], values[:-1], slopes])
     table = np.vstack([[times[0], values[0], 0.0], inner, [times[-1], values[-1], 0.0]])
     data = ca.SX.sym(f"{name}.data", 3)
-    return Input(name, times, table), data, data[1] + data[2] * (t - data[0])
+    return _input(name, times, table, t, data, data[1] + data[2] * (t - data[0]))
+
+
+def _input(
+    name: str, breakpoints: Array, table: Array, t: ca.SX, data: ca.SX, expression: ca.SX
+) -> tuple[Input, ca.SX, ca.SX]:
+    return Input(name, breakpoints, table, ca.Function("u", [t, data], [expression])), data, expression
 
 
 def _increasing(name: str, times: Array) -> None:

@@ -86,6 +86,7 @@ def reduce(
         raise ProblemError("reduce: this is no DAE", type(dae).__name__, "an object made by @sr.dae", "sr.dae(…)")
     dae = dae.with_parameters(**parameters) if parameters else dae
     declared = declared_weights(dae, dae.weights if weights is None else weights)
+    dae = dae if weights is None else replace(dae, weights=dict(weights))  # what reduces it anew finds them
     structure, system = prolonged(dae)
     fixed = fixed_places(dae, fix, system.columns)
     given = dict.fromkeys(fixed, 0.0) | given_values(dae, at, system.columns)

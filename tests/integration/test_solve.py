@@ -150,3 +150,19 @@ def test_a_second_solve_finds_the_engine_again():
     first, second = (sr.solve(red, 10.0) for _ in range(2))
     assert first.dense.stretches[0].motion is second.dense.stretches[0].motion
     assert (first.jets == second.jets).all()
+
+
+def test_a_reduction_keeps_its_weights_and_policy():
+    @sr.dae(variables="x y")
+    def open_motion(t, v, d, p):
+        return {"sum": d(v.x) + d(v.y) - 1}
+
+    red = sr.reduce(open_motion, {"x": 0.0, "y": 0.0}, weights={"x": 1.0, "y": 3.0}, rank=sr.RankPolicy(rtol=1e-8))
+    for span, at in ((1.0, None), ((0.5, 1.5), None), (1.0, {"x": 1.0, "y": 0.0})):
+        sol = sr.solve(red, span, at)  # least x'^2 + 9 y'^2
+        assert (sol["x'"][-1], sol["y'"][-1]) == pytest.approx((0.9, 0.1), abs=1e-12)
+        assert sol.reduction.policy == red.policy
+    even = sr.solve(red, 1.0, weights={"x": 1.0, "y": 1.0})
+    assert even["x'"][-1] == pytest.approx(0.5, abs=1e-12)
+    with pytest.raises(sr.ProblemError, match="no variable of this name"):
+        sr.solve(red, 1.0, fix="z")

@@ -105,6 +105,18 @@ def test_quadratures():
     assert "nothing" not in sol
 
 
+def test_quadratures_of_inputs_and_parameters():
+    inputs = {"u": {0.0: 0.0, 1.0: lambda t: 5 * t}, "w": ([0, 1, 2], [0, 1, 0]), "s": ca.sin}
+
+    @sr.dae(variables="x", inputs=inputs, parameters={"A": [[1.0, 2.0], [3.0, 4.0]]})
+    def driven(t, v, d, p):
+        return {"motion": d(v.x) - p.u}
+
+    sol = sr.solve(driven, 2.0, {"x": 0.0}, quadratures=lambda t, v, d, p: {"u": p.u, "w": p.w, "s": p.A[1, 0] * p.s})
+    found = [sol[name][-1] for name in ("u", "w", "s")]
+    assert found == pytest.approx([7.5, 1.0, 3 * (1 - np.cos(2))], abs=1e-12)
+
+
 def test_without_states():
     @sr.dae(variables="x")
     def cubic(t, v, d, p):
