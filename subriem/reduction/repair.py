@@ -18,11 +18,12 @@ import casadi as ca
 import numpy as np
 
 from subriem.core.equilibrated import independent_rows, rank_factor
-from subriem.core.errors import ReductionError
+from subriem.core.errors import RankError, ReductionError
 from subriem.core.rank import RankPolicy
 from subriem.reduction.consistent import ConsistentPoint
 from subriem.reduction.dae import DAE
 from subriem.reduction.elimination import solve_affine
+from subriem.reduction.nearby import VIOLATED, nearby_points
 from subriem.reduction.prolongation import Place, Prolongation
 from subriem.reduction.stage import Stage
 
@@ -75,6 +76,7 @@ def combine(stage: Stage, policy: RankPolicy) -> tuple[DAE, Combination] | None:
         if weights is None or set(tops) & set(system.jets.places(weights)):
             continue
         parts = system.expressions([(k[0], 0), *shifted])
+        _confirm(system, parts, ca.vertcat(1, weights), tops, stage.point, [i for i, _ in members])
         combined = _without_absent(system, parts, ca.vertcat(1, weights), set(tops), point, policy)
         others, times = tuple(i for i, _ in shifted), tuple(times for _, times in shifted)
         found = Combination(k[0], others, times, dropped=not system.jets.places(combined))
@@ -103,6 +105,37 @@ def _weights(
         return solve_affine(ca.densify(balance), u, values[:, columns].T, policy)
     except ReductionError:
         return None
+
+
+def _confirm(
+    system: Prolongation, parts: ca.SX, weights: ca.SX, tops: list[Place], point: ConsistentPoint, members: list[int]
+) -> None:
+    """Check that the combination is free of the jets at `tops` at points nearby too, those of a later time included.
+
+    Raises
+    ------
+    RankError
+        If it is not: a row of J that vanishes at the point, t x' at t = 0, would be taken for an equation without x'.
+    """
+    q = system.dae.data(point.t)
+    places = system.jets.places(ca.vertcat(parts, weights))
+    arguments = [system.jets.t, system.jets.stack(places), system.q]
+    gradient = ca.jacobian(parts, system.jets.stack(tops))
+    function = ca.Function("G", arguments, [ca.densify(gradient), ca.densify(weights)])
+    points = nearby_points(system, point, q)
+    violated = 0
+    for other in points:
+        matrix, u = (answer.full() for answer in function(other.t, other.values(places), q))
+        left, terms = np.abs(u.T @ matrix), np.abs(u).T @ np.abs(matrix)
+        violated += bool((left > VIOLATED * terms).any())
+    if violated and 2 * violated >= len(points):  # a single one may lie on another branch of solutions
+        names = ", ".join(system.dae.equations[i] for i in members)
+        raise RankError(
+            f"the derivatives of highest order cancel in {names} at this point, and not nearby",
+            f"t = {point.t:.6g}",
+            "a point at which the rank is that of its neighbours",
+            "another start, by at={…} or a later time",
+        )
 
 
 def _without_absent(

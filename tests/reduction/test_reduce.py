@@ -6,6 +6,7 @@ from multiprocessing import get_context
 import casadi as ca
 import numpy as np
 import pytest
+from scipy.integrate import quad
 
 import subriem as sr
 from subriem.reduction.consistent import scaled_residuals
@@ -217,3 +218,19 @@ def test_weights_are_checked_at_the_door(weights, what):
 
     with pytest.raises(sr.ProblemError, match=what):
         sr.reduce(driven, weights=weights)
+
+
+def test_a_combination_that_exists_at_one_time_only():
+    # at t = 0 the row of "first" in J vanishes, and first alone seemed to hold no derivative; first - t second does so
+    # at all times: x = t (y - f), y' = -t f' / (1 - t)
+    @sr.dae(variables="x y")
+    def fading(t, v, d, p):
+        rate = d(v.y) - d(v.x)
+        return {"first": t * rate + v.x, "second": rate + v.y - ca.sin(t)}
+
+    with pytest.raises(sr.RankError, match="first at this point"):
+        sr.reduce(fading, {"y": 1.0})
+    at = {"x": 0.1 * (1 - np.sin(0.1)), "y": 1.0}
+    sol = sr.solve(fading, (0.1, 0.5), at)
+    y = 1 - quad(lambda t: t * np.cos(t) / (1 - t), 0.1, 0.5)[0]
+    assert (sol["x"][-1], sol["y"][-1]) == pytest.approx((0.5 * (y - np.sin(0.5)), y), abs=1e-8)
