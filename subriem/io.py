@@ -3,32 +3,47 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from subriem.core import store
 from subriem.core.errors import ProblemError, optional_import
+from subriem.core.records import Parts
 from subriem.flows.flowsolution import FlowSolution
 from subriem.flows.loop import FlowState
 from subriem.flows.persist import DENSE_LIMIT, solution_from, solution_parts, state_from, state_parts
+from subriem.integration import persist as dae_solutions
 from subriem.integration.daesolution import DAESolution
+from subriem.reduction.dae import DAE
+from subriem.reduction.persist import RECORDS
+from subriem.reduction.reduction import Reduction
 
 __all__ = ["load", "save", "to_xarray"]
 
-SOLUTION, STATE = "flow-solution", "flow-state"
+#: What can be saved.
+Saved = FlowSolution | FlowState | DAESolution | Reduction | DAE
+#: Kind of a file -> the class, how it is taken apart, and how it is put together.
+_KINDS: dict[str, tuple[type, Callable[[Any], Parts], Callable[..., Any]]] = {
+    "flow-solution": (FlowSolution, solution_parts, solution_from),
+    "flow-state": (FlowState, state_parts, state_from),
+    "dae-solution": (DAESolution, dae_solutions.solution_parts, dae_solutions.solution_from),
+    "reduction": (Reduction, RECORDS.take_apart, RECORDS.put_together),
+    "dae": (DAE, RECORDS.take_apart, RECORDS.put_together),
+}
 
 
-def save(result: FlowSolution | FlowState, path: str | os.PathLike[str], *, limit: float = DENSE_LIMIT) -> Path:
+def save(result: Saved, path: str | os.PathLike[str], *, limit: float = DENSE_LIMIT) -> Path:
     """Write a result to one file; a crash leaves the old file or the new one.
 
     Parameters
     ----------
-    result : FlowSolution or FlowState
+    result : FlowSolution, FlowState, DAESolution, Reduction or DAE
     path : path
         Gets the suffix .npz if it has none.
     limit : float
-        Bytes of interpolant coefficients up to which the dense output is stored exactly; beyond it every step becomes
-        a cubic through its ends, and `stats["stored"]` of the loaded result says so.
+        Of a flow: bytes of interpolant coefficients up to which the dense output is stored exactly; beyond it every
+        step becomes a cubic through its ends, and `stats["stored"]` of the loaded result says so.
 
     Returns
     -------
@@ -38,7 +53,13 @@ def save(result: FlowSolution | FlowState, path: str | os.PathLike[str], *, limi
     Raises
     ------
     ProblemError
-        If the result is of another type, or the folder does not exist or cannot be written.
+        If the result is of another type, or holds what a file cannot (an integrator of your own, a function that calls
+        compiled code), or the folder does not exist or cannot be written.
+
+    Notes
+    -----
+    A file holds arrays and plain values, and of equations the list of their operations: reading one runs nothing. The
+    solution of a DAE is stored with its equations, its reduction and everything between its nodes.
 
     Examples
     --------
@@ -49,16 +70,24 @@ def save(result: FlowSolution | FlowState, path: str | os.PathLike[str], *, limi
     >>> bool((load(path).y == sol.y).all())
     True
     """
-    if isinstance(result, FlowSolution):
-        return store.write(path, SOLUTION, *solution_parts(result, limit))
-    if isinstance(result, FlowState):
-        return store.write(path, STATE, *state_parts(result))
-    raise ProblemError(
-        "this is no result that can be saved", type(result).__name__, "a FlowSolution or a FlowState", "sr.follow(…)"
-    )
+    kind = next((kind for kind, (known, *_) in _KINDS.items() if isinstance(result, known)), None)
+    if kind is None:
+        raise ProblemError(
+            "this is no result that can be saved",
+            type(result).__name__,
+            f"one of {', '.join(known.__name__ for known, *_ in _KINDS.values())}",
+            "sr.follow(…), sr.solve(…) or sr.reduce(…)",
+        )
+    try:
+        parts = solution_parts(result, limit) if isinstance(result, FlowSolution) else _KINDS[kind][1](result)
+        return store.write(path, kind, *parts)
+    except TypeError as error:
+        raise ProblemError(
+            "the result holds something a file cannot hold", str(error), "numbers, texts and arrays", "leave it out"
+        ) from error
 
 
-def load(path: str | os.PathLike[str]) -> FlowSolution | FlowState:
+def load(path: str | os.PathLike[str]) -> Any:
     """Read what `save`, or a run with a checkpoint, has written.
 
     Parameters
@@ -67,30 +96,37 @@ def load(path: str | os.PathLike[str]) -> FlowSolution | FlowState:
 
     Returns
     -------
-    FlowSolution or FlowState
-        Both can be handed to `follow` as `theta0`, to resume the run.
+    FlowSolution, FlowState, DAESolution, Reduction or DAE
+        What was saved. The first two can be handed to `follow` as `theta0`, to resume the run; the last two to `solve`.
 
     Raises
     ------
     ProblemError
-        If the file is missing, is not of this format, is of a newer version, or is corrupt.
+        If the file is missing, is not of this format, is of an unknown version, or is corrupt.
 
     Examples
     --------
-    >>> import numpy as np, tempfile
-    >>> path = save(FlowState(0.5, np.array([1.0, 2.0])), tempfile.mkdtemp() + "/state.npz")
-    >>> load(path).theta
-    array([1., 2.])
+    >>> import tempfile, subriem as sr
+    >>> @sr.dae(variables="x")
+    ... def decay(t, v, d, p):
+    ...     return {"decay": d(v.x) + v.x}
+    >>> path = save(sr.solve(decay, 1.0, {"x": 1.0}), tempfile.mkdtemp() + "/decay.npz")
+    >>> round(float(load(path)(0.5)[0]), 8)
+    0.60653066
     """
     kind, header, arrays = store.read(path)
-    if kind not in (SOLUTION, STATE):
+    if kind not in _KINDS:
         raise ProblemError(
-            "the file holds something else", f"kind {kind!r}", f"{SOLUTION!r} or {STATE!r}", "check the path"
+            "the file holds something else", f"kind {kind!r}", f"one of {', '.join(_KINDS)}", "check the path"
         )
+    known, _, put_together = _KINDS[kind]
     try:
-        return solution_from(header, arrays) if kind == SOLUTION else state_from(header, arrays)
-    except (KeyError, TypeError, ValueError, IndexError, StopIteration) as error:
-        got = f"{path}: {type(error).__name__}: {error}"
+        found = put_together(header, arrays)
+        if not isinstance(found, known):
+            raise TypeError(f"it holds a {type(found).__name__}")
+        return found
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, StopIteration) as error:
+        got = f"{path}: {type(error).__name__}: {' '.join(str(error).split())}"
         raise ProblemError(
             "the file is incomplete", got, "a file written by subriem.io.save", "save it again"
         ) from error

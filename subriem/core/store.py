@@ -122,7 +122,7 @@ def read(path: str | os.PathLike[str], kind: str | None = None) -> tuple[str, di
     Raises
     ------
     ProblemError
-        If the file is missing, is not of this format, is of a newer version or of another kind, or is corrupt.
+        If the file is missing, is not of this format, is of an unknown version or of another kind, or is corrupt.
     """
     target = _target(path)
     hint = "a file written by subriem.io.save"
@@ -142,9 +142,10 @@ def read(path: str | os.PathLike[str], kind: str | None = None) -> tuple[str, di
         raise ProblemError(
             "the file is corrupt or no subriem file", f"{target}: {error}", hint, "save it again"
         ) from error
-    if version > VERSION:
+    if not 1 <= version <= VERSION:
+        what = "newer" if version > VERSION else "unknown"
         raise ProblemError(
-            "the file is of a newer format", f"version {version}", f"at most {VERSION}", "update subriem"
+            f"the file is of a {what} format", f"version {version}", f"at most {VERSION}", "update subriem"
         )
     if kind is not None and found != kind:
         raise ProblemError("the file holds something else", f"kind {found!r}", f"kind {kind!r}", "check the path")

@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 from subriem.core.dependence import Dependence
 from subriem.core.protocols import Array
 from subriem.core.rank import RankDecision
+from subriem.core.records import Parts
 from subriem.core.status import Status
 from subriem.flows.ending import Ending, Mark
 from subriem.flows.field import Line
@@ -25,9 +26,6 @@ from subriem.integration.solution import DenseOutput, Segment
 
 #: Bytes of interpolant coefficients up to which the dense output is stored exactly.
 DENSE_LIMIT = 256 * 2**20
-
-#: A header of plain values, and arrays by name.
-Parts = tuple[dict[str, Any], dict[str, Array]]
 
 #: Fields of a state that are no plain numbers or texts.
 _STATE_ARRAYS = ("x0", "gradient0", "x")

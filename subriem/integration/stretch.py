@@ -44,13 +44,18 @@ class Stretch:
         How often this one is refined already.
     dense : callable, optional
         The engine's own dense output, as exact as the nodes; it is taken between them.
+
+    Attributes
+    ----------
+    refined : dict of int to Stretch or None
+        The intervals integrated anew so far; None where that was not possible.
     """
 
     def __init__(
         self, motion: Motion, nodes: Nodes, q: Array, depth: int = 0, dense: Callable[[Array], Array] | None = None
     ) -> None:
         self.motion, self.nodes, self.q, self.depth, self.dense = motion, nodes, q, depth, dense
-        self._finer: dict[int, Stretch | None] = {}
+        self.refined: dict[int, Stretch | None] = {}
 
     @cached_property
     def error(self) -> Array:
@@ -101,9 +106,9 @@ class Stretch:
 
     def finer(self, i: int) -> Stretch | None:
         """Return interval i integrated on a finer grid; None where that is not possible."""
-        if i not in self._finer:
-            self._finer[i] = self._integrated(i) if self.depth < DEPTH else None
-        return self._finer[i]
+        if i not in self.refined:
+            self.refined[i] = self._integrated(i) if self.depth < DEPTH else None
+        return self.refined[i]
 
     def _integrated(self, i: int) -> Stretch | None:
         nodes = self.nodes

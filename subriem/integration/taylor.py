@@ -71,17 +71,22 @@ class TaylorRun:
     @cached_property
     def dense(self) -> DenseOutput:
         """The path between the accepted times."""
-        starts = [s.t for s in self.segments] + [s.t + s.h for s in self.segments[-1:]]
-        if not starts:
+        if not self.segments:
             raise ProblemError(
                 "this run kept no dense output", "dense=False", "a run with dense=True", "run(..., dense=True)"
             )
-        points = [s.coefficients[:, 0] for s in self.segments] + [self.segments[-1](starts[-1])]
-        return DenseOutput(self.segments, np.array(starts), np.array(points))
+        return joined(self.segments)
 
     def __call__(self, t: Any) -> Array:
         """Return z at t, shape (m,) or (len(t), m)."""
         return self.dense(t)
+
+
+def joined(segments: Sequence[TaylorSegment]) -> DenseOutput:
+    """Return the path of polynomials that follow each other, at least one."""
+    starts = [s.t for s in segments] + [segments[-1].t + segments[-1].h]
+    points = [s.coefficients[:, 0] for s in segments] + [segments[-1](starts[-1])]
+    return DenseOutput(segments, np.array(starts), np.array(points))
 
 
 @dataclass(frozen=True, eq=False)

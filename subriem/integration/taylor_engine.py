@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import casadi as ca
@@ -15,20 +17,38 @@ from subriem.integration.batch import Batch
 from subriem.integration.explicit import ExplicitFace, explicit_face
 from subriem.integration.integrator import Engine, Integrator, Options, Piece, grid
 from subriem.integration.reduced import ReducedSystem
-from subriem.integration.taylor import Taylor, TaylorRun
+from subriem.integration.solution import DenseOutput
+from subriem.integration.taylor import Taylor, joined
+from subriem.integration.taylorwalk import TaylorSegment
 
 #: Steps an engine may take over a stretch: one that needs more is taken in shorter ones.
 STEPS = 20_000
 
 
-class _Polynomials:
-    """The states of a run at any time, from its Taylor polynomials."""
+@dataclass(frozen=True, eq=False)
+class TaylorPath:
+    """The states of a run at any time, from its Taylor polynomials.
 
-    def __init__(self, run: TaylorRun, sign: float, states: int) -> None:
-        self._run, self._sign, self._states = run, sign, states
+    Attributes
+    ----------
+    segments : tuple of TaylorSegment
+        In the time sign * t, which increases.
+    sign : float
+    states : int
+        How many of their components are states.
+    """
+
+    segments: tuple[TaylorSegment, ...]
+    sign: float
+    states: int
+
+    @cached_property
+    def _path(self) -> DenseOutput:
+        return joined(self.segments)
 
     def __call__(self, times: Array) -> Array:
-        return np.atleast_2d(self._run(self._sign * times))[:, : self._states]
+        """Return the states (len(times), states)."""
+        return np.atleast_2d(self._path(self.sign * times))[:, : self.states]
 
 
 class TaylorEngine(Engine):
@@ -54,7 +74,7 @@ class TaylorEngine(Engine):
         if run.status is not Status.SUCCESS:
             return Piece(times[:1], x[None], a[None], run.message, stats=stats)
         whole = np.vstack([start, np.atleast_2d(run(sign * times[1:-1])), run.z[-1:]])
-        dense = _Polynomials(run, sign, self._states)
+        dense = TaylorPath(run.segments, sign, self._states)
         return Piece(times, whole[:, : self._states], self._solved(times, whole, q, a.size), dense=dense, stats=stats)
 
     def _solved(self, times: Array, whole: Array, q: Array, count: int) -> Array:

@@ -11,6 +11,8 @@ from subriem.plot.style import ADAPTED, MARK, SECOND, STANDARD, THEORY, legend, 
 
 #: A residual below this is drawn at it: zero has no logarithm.
 LEAST = 1e-18
+#: Factor between what is drawn on a logarithmic axis and its ends.
+MARGIN = 5.0
 
 
 def drift_figure(solution: DAESolution, *names: str) -> Any:
@@ -56,8 +58,11 @@ def drift_figure(solution: DAESolution, *names: str) -> Any:
         axes[0].axvline(time, color=THEORY, lw=0.8, ls=":")
     titled(axes[0], "Solution", "time t", ", ".join(chosen))
     drift = np.where(solution.drift > 0, solution.drift, np.nan)  # zero at the starts of stretches
+    residual = max(solution.residual, LEAST)
+    levels = [residual, solution.tolerance, *drift[np.isfinite(drift)]]
+    axes[1].set_ylim(min(levels) / MARGIN, max(levels) * MARGIN)  # without constraints there is no curve to go by
     axes[1].semilogy(solution.t, drift, color=STANDARD, label="before projection")
-    axes[1].axhline(max(solution.residual, LEAST), color=ADAPTED, label="all equations, after it (largest)")
+    axes[1].axhline(residual, color=ADAPTED, label="all equations, after it (largest)")
     axes[1].axhline(solution.tolerance, color=THEORY, lw=1.2, ls="--", label="tolerance of the run")
     titled(axes[1], "Distance from the constraints", "time t", "largest residual / length of its gradient")
     legend(figure, axes)
