@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from subriem.integration.daesolution import DAESolution
-from subriem.plot.style import ADAPTED, MARK, SECOND, STANDARD, THEORY, legend, new_figure, titled
+from subriem.plot.style import ADAPTED, MARK, SECOND, STANDARD, THEORY, new_figure, titled
 
 #: A residual below this is drawn at it: zero has no logarithm.
 LEAST = 1e-18
@@ -61,9 +61,12 @@ def drift_figure(solution: DAESolution, *names: str) -> Any:
     residual = max(solution.residual, LEAST)
     levels = [residual, solution.tolerance, *drift[np.isfinite(drift)]]
     axes[1].set_ylim(min(levels) / MARGIN, max(levels) * MARGIN)  # without constraints there is no curve to go by
-    axes[1].semilogy(solution.t, drift, color=STANDARD, label="before projection")
+    label = "before projection" if np.isfinite(drift).any() else "before projection: zero"
+    axes[1].semilogy(solution.t, drift, color=STANDARD, label=label)
     axes[1].axhline(residual, color=ADAPTED, label="all equations, after it (largest)")
     axes[1].axhline(solution.tolerance, color=THEORY, lw=1.2, ls="--", label="tolerance of the run")
+    axes[1].set_xlim(axes[0].get_xlim())
     titled(axes[1], "Distance from the constraints", "time t", "largest residual / length of its gradient")
-    legend(figure, axes)
+    for panel, columns in zip(axes, (4, 1), strict=True):  # each its own: their colours mean different things
+        panel.legend(loc="upper left", bbox_to_anchor=(0.0, -0.16), ncols=columns, frameon=False, fontsize=9.5)
     return figure

@@ -41,7 +41,7 @@ def through_a_file(value, folder):
 def test_types_and_values_come_back(tmp_path):
     given = {
         "plain": (None, True, 3, -0.0, float("inf"), "text", [1, (2,)]),
-        (1, 2): {7: (1,), "7": np.arange(INLINE + 1), 7.5: np.arange(INLINE + 2)},
+        (1, 2): {7: np.arange(INLINE + 3), "7": np.arange(INLINE + 1), 7.5: np.arange(INLINE + 2)},
         "arrays": (np.zeros((0, 3)), np.array(2.5), np.array([True, False]), np.array([1, 2]), np.eye(5)),
         "scalars": (np.float64(1.5), np.int64(2)),
         "choice": Colour.RED,
@@ -52,6 +52,7 @@ def test_types_and_values_come_back(tmp_path):
     assert found["plain"] == given["plain"]
     assert np.signbit(found["plain"][3])
     assert list(found[1, 2]) == [7, "7", 7.5]
+    np.testing.assert_array_equal(found[1, 2][7], given[1, 2][7])
     np.testing.assert_array_equal(found[1, 2]["7"], given[1, 2]["7"])
     np.testing.assert_array_equal(found[1, 2][7.5], given[1, 2][7.5])
     for mine, other in zip(found["arrays"], given["arrays"], strict=True):

@@ -65,7 +65,7 @@ def test_what_is_no_list_of_operations_is_refused():
     [
         lambda header, arrays: header.update(operations=["SYSTEM"]),
         lambda header, arrays: header.update(name="no name"),
-        lambda header, arrays: arrays["steps"].__setitem__((1, 1), -1),
+        lambda header, arrays: arrays["steps"].__setitem__((2, 1), -2),
         lambda header, arrays: arrays["steps"].__setitem__((1, 1), 7),
         lambda header, arrays: arrays["steps"].__setitem__((1, 0), len(OPERATIONS)),
         lambda header, arrays: arrays.update(constants=arrays["constants"][1:]),

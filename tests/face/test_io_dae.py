@@ -116,6 +116,16 @@ def test_the_path_that_is_read_needs_no_engine(pair, monkeypatch):
     assert "engine" not in motion.__dict__
 
 
+def test_an_interval_that_could_not_be_integrated_again_stays_interpolated(tmp_path):
+    sol = CASES["integrated again"]()
+    (stretch, interval), *_ = [(s, i) for s in sol.dense.stretches for i in s.refined if s.refined[i] is not None]
+    middle = [stretch.nodes.t[interval : interval + 2].mean()]
+    before = sol(middle)
+    stretch.refined[interval] = None
+    assert (sol(middle) != before).any()
+    np.testing.assert_array_equal(io.load(io.save(sol, tmp_path / "run"))(middle), sol(middle))
+
+
 def test_the_picture_is_the_same(tmp_path):
     sol = bounce()
     loaded = io.load(io.save(sol, tmp_path / "run"))
