@@ -8,6 +8,7 @@ from subriem.plot.cost import cost_figure
 from subriem.plot.drift import drift_figure
 from subriem.plot.incidence import incidence_figure
 from subriem.plot.output import output_figure
+from subriem.plot.solution import solution_figure
 from subriem.plot.spectrum import Spectra, spectra, spectrum_figure
 from subriem.plot.style import save
 
@@ -19,6 +20,7 @@ __all__ = [
     "incidence_figure",
     "output_figure",
     "save",
+    "solution_figure",
     "spectra",
     "spectrum_figure",
 ]

@@ -32,17 +32,19 @@ _STYLE = {
 
 
 def new_figure(
-    width: float, height: float, panels: int = 1, ratios: tuple[float, ...] | None = None
+    width: float, height: float, panels: int = 1, ratios: tuple[float, ...] | None = None, rows: int = 1
 ) -> tuple[Any, Any]:
-    """Return a Figure (size in inches) and its axes in a row."""
+    """Return a Figure (size in inches) and its axes, in as many rows."""
     matplotlib = optional_import("matplotlib", "plot")
     module = optional_import("matplotlib.figure", "plot")
     with matplotlib.rc_context(_STYLE):
         figure = module.Figure(figsize=(width, height), dpi=DPI, layout="constrained")
         grid = {"width_ratios": ratios} if ratios else None
-        axes = figure.subplots(1, panels, squeeze=False, gridspec_kw=grid)[0]
+        axes = figure.subplots(rows, -(-panels // rows), squeeze=False, gridspec_kw=grid).ravel()
+        for spare in axes[panels:]:
+            spare.remove()
     # a title is drawn when the figure is: text settings must not depend on the caller's rcParams then
-    return figure, axes
+    return figure, axes[:panels]
 
 
 def titled(axes: Any, title: str, xlabel: str, ylabel: str) -> None:

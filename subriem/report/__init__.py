@@ -1,7 +1,8 @@
 """Reports: one self-contained HTML file that says what was run, what was found, and what that does not say."""
 
+from subriem.report.dae import DAERun, dae_report
 from subriem.report.flow import flow_report
 from subriem.report.predictor import Predictor, load_predictor, save_model
 from subriem.report.study import RowGroup, Study
 
-__all__ = ["Predictor", "RowGroup", "Study", "flow_report", "load_predictor", "save_model"]
+__all__ = ["DAERun", "Predictor", "RowGroup", "Study", "dae_report", "flow_report", "load_predictor", "save_model"]

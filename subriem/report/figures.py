@@ -51,7 +51,8 @@ def draw(study: Study) -> Iterator[Drawn]:
         yield _comparison(study, spectra)
 
 
-def _png(figure: Any) -> bytes:
+def png(figure: Any) -> bytes:
+    """Return a figure as PNG."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", metadata={"Software": None})
     return stream.getvalue()
@@ -72,7 +73,7 @@ def _cost(study: Study) -> Drawn:
         for name, run in runs
     )
     alt = f"Logarithmic plot of the cost C/C0 against the time s/N: {ends}."
-    return Drawn("cost", "Cost along the flow", caption, alt, _png(figure))
+    return Drawn("cost", "Cost along the flow", caption, alt, png(figure))
 
 
 def _promise(study: Study) -> str:
@@ -102,7 +103,7 @@ def _output(study: Study) -> Drawn:
     )
     drift = study.adapted.drift
     alt = f"Two plots of the output path: the adapted flow stays within {drift:.1e} chord lengths of the straight line."
-    return Drawn("output", "The way of the output", caption, alt, _png(figure))
+    return Drawn("output", "The way of the output", caption, alt, png(figure))
 
 
 def _spectrum(study: Study, spectra: plot.Spectra) -> Drawn:
@@ -120,7 +121,7 @@ def _spectrum(study: Study, spectra: plot.Spectra) -> Drawn:
         f"Logarithmic plots of the singular values of D: largest {first[0]:.2g} at the start and {last[0]:.2g} at the "
         f"end, smallest above the floor {first[spectra.ranks[0] - 1]:.2g} and {last[spectra.ranks[-1] - 1]:.2g}."
     )
-    return Drawn("singular_values", "Singular values and rank", caption, alt, _png(figure))
+    return Drawn("singular_values", "Singular values and rank", caption, alt, png(figure))
 
 
 def _fate(study: Study) -> str:
@@ -171,4 +172,4 @@ def _comparison(study: Study, spectra: plot.Spectra | None) -> Drawn:
         f"{study.standard.path_length:.3g} (standard) along their paths; {study.score_name} at the end "
         f"{study.score(study.adapted['x'][-1]):.4g} and {study.score(study.standard['x'][-1]):.4g}."
     )
-    return Drawn("comparison", "Standard against adapted", caption, alt, _png(figure))
+    return Drawn("comparison", "Standard against adapted", caption, alt, png(figure))

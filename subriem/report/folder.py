@@ -1,21 +1,20 @@
-"""The folder of a study: after a run it holds what that run wrote, and everything of other origin as it was."""
+"""The folder of a run: afterwards it holds what that run wrote, and everything of other origin as it was."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from subriem.core.errors import ProblemError
 
-#: The file without which a folder holds no study.
-MARK = "adapted.npz"
-#: Every file that a study may write; no other name is ever replaced or removed.
+#: Every file that a study of a flow may write; no other name is ever replaced or removed. A folder without the first
+#: one holds no study.
 FILES = (
-    MARK,
+    "adapted.npz",
     "standard.npz",
     "model.json",
     "report.html",
@@ -33,9 +32,9 @@ class Change:
     Attributes
     ----------
     written : tuple of str
-        Files that the run made, in the order of `FILES`.
+        Files that the run made, in the order of those it may write.
     replaced, removed : tuple of str
-        Files of an earlier study that were written again, and those that the run did not make.
+        Files of an earlier run that were written again, and those that this run did not make.
     """
 
     written: tuple[str, ...]
@@ -43,7 +42,7 @@ class Change:
     removed: tuple[str, ...]
 
     def __str__(self) -> str:
-        """In one line; empty if no earlier study was there."""
+        """In one line; empty if no earlier run was there."""
         if not self.replaced and not self.removed:
             return ""
         parts = ("replaced", self.replaced), ("removed", self.removed)
@@ -51,27 +50,34 @@ class Change:
         return f"of the earlier study there: {said}"
 
 
-def check_folder(folder: Path) -> None:
-    """Raise ProblemError if a study cannot be written to a folder without harm to what others put there."""
+def check_folder(folder: Path, files: Sequence[str] = FILES) -> None:
+    """Raise ProblemError if a run cannot be written to a folder without harm to what others put there.
+
+    Parameters
+    ----------
+    folder : Path
+    files : sequence of str
+        What the run may write, the file first without which a folder holds no run of its kind.
+    """
     if not folder.exists():
         return
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise ProblemError(
             "--out is no folder that can be written", str(folder), "a new or writable folder", "--out FOLDER"
         )
-    if (taken := _present(folder)) and MARK not in taken:
+    if (taken := _present(folder, files)) and files[0] not in taken:
         raise ProblemError(
             "--out holds files that a study would overwrite",
-            f"{folder}: {', '.join(taken)}, and no {MARK} of an earlier study",
+            f"{folder}: {', '.join(taken)}, and no {files[0]} of an earlier study",
             "a new folder, or that of an earlier study",
             "--out FOLDER, or move these files",
         )
 
 
-def fill_folder(folder: Path, make: Callable[[Path], object]) -> Change:
-    """Let `make` write a study to a folder beside its place, then put its files there, one atomic step each.
+def fill_folder(folder: Path, make: Callable[[Path], object], files: Sequence[str] = FILES) -> Change:
+    """Let `make` write a run to a folder beside its place, then put its files there, one atomic step each.
 
-    If `make` fails, the earlier study is still whole. Files of names other than `FILES` are left alone.
+    If `make` fails, the earlier run is still whole. Files of other names are left alone.
 
     Parameters
     ----------
@@ -79,6 +85,8 @@ def fill_folder(folder: Path, make: Callable[[Path], object]) -> Change:
         Made if it does not exist.
     make : callable
         Gets a new empty folder on the same file system.
+    files : sequence of str
+        What the run may write.
 
     Returns
     -------
@@ -102,7 +110,7 @@ def fill_folder(folder: Path, make: Callable[[Path], object]) -> Change:
         staging = Path(tempfile.mkdtemp(prefix=".study-", suffix=".tmp", dir=folder))
         try:
             make(staging)
-            written, earlier = _present(staging), _present(folder)
+            written, earlier = _present(staging, files), _present(folder, files)
             for name in written:
                 os.replace(staging / name, folder / name)
             removed = tuple(name for name in earlier if name not in written)
@@ -115,5 +123,5 @@ def fill_folder(folder: Path, make: Callable[[Path], object]) -> Change:
     return Change(written, tuple(name for name in earlier if name in written), removed)
 
 
-def _present(folder: Path) -> tuple[str, ...]:
-    return tuple(name for name in FILES if (folder / name).exists())
+def _present(folder: Path, files: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in files if (folder / name).exists())

@@ -29,6 +29,7 @@ tbody th { font-weight: 500; } tbody th, table:not(.checks) td { overflow-wrap: 
 tbody th { min-width: 9.5rem; }
 figure { margin: 1.4rem 0 2rem; } .frame { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; }
 .frame img { width: 100%; min-width: 760px; height: auto; padding: 10px; display: block; }
+.frame img.natural { width: auto; min-width: 0; max-width: 100%; }
 figcaption { margin-top: .5rem; font-size: .95rem; }
 code, pre { font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; font-size: .9rem; }
 pre { background: var(--card); padding: .7rem 1rem; border-radius: 6px; white-space: pre-wrap; }
@@ -57,6 +58,11 @@ $body
 def page(title: str, parts: Iterable[str]) -> str:
     """Return the whole document."""
     return _PAGE.substitute(title=escape(title), style=STYLE, body="\n".join(part for part in parts if part))
+
+
+def title(text: str) -> str:
+    """Return the title of the page."""
+    return f"<h1>{escape(text)}</h1>"
 
 
 def section(title: str, *parts: str) -> str:
@@ -95,12 +101,15 @@ def code(text: str) -> str:
     return f"<pre>{escape(text)}</pre>"
 
 
-def image(png: bytes, title: str, caption: str, alt: str) -> str:
-    """Return a figure with its PNG inside; `alt` says what a reader would see who does not see it."""
+def image(png: bytes, title: str, caption: str, alt: str, *, natural: bool = False) -> str:
+    """Return a figure with its PNG inside, as wide as the page or of its natural size.
+
+    `alt` says what a reader would see who does not see it.
+    """
     data = base64.b64encode(png).decode("ascii")
     words = f"<figcaption><strong>{escape(title)}.</strong> {escape(caption)}</figcaption>"
-    shown = f'<div class="frame"><img alt="{escape(alt)}" src="data:image/png;base64,{data}"></div>'
-    return f"<figure>{shown}{words}</figure>"
+    shown = f'<img{_class("natural" if natural else "")} alt="{escape(alt)}" src="data:image/png;base64,{data}">'
+    return f'<figure><div class="frame">{shown}</div>{words}</figure>'
 
 
 def _class(kind: str) -> str:

@@ -52,14 +52,14 @@ def test_a_table_gives_results_figures_and_a_report(data, capsys):
 def test_a_second_run_leaves_nothing_of_the_first(data, capsys, monkeypatch):
     out = data.parent / "out"
     case = study(seconds=0.0)
-    monkeypatch.setattr("subriem.cli.flow_report", lambda _, folder: (folder / "report.html").touch())
-    monkeypatch.setattr("subriem.cli.study_of", lambda *_: case)
+    monkeypatch.setattr("subriem.cli.flow.flow_report", lambda _, folder: (folder / "report.html").touch())
+    monkeypatch.setattr("subriem.cli.flow.study_of", lambda *_: case)
     assert flow(data) == 1
     first = {path.name for path in out.iterdir()}
     assert {"adapted.npz", "standard.npz", "report.html"} <= first <= set(FILES)
     assert "earlier study" not in capsys.readouterr().out
     (out / "notes.txt").write_text("mine")
-    monkeypatch.setattr("subriem.cli.study_of", lambda *_: replace(case, standard=None))
+    monkeypatch.setattr("subriem.cli.flow.study_of", lambda *_: replace(case, standard=None))
     assert flow(data) == 1
     assert "removed standard.npz\n" in capsys.readouterr().out
     assert {path.name for path in out.iterdir()} == first - {"standard.npz"} | {"notes.txt"}
@@ -142,7 +142,7 @@ def test_the_default_width_is_the_least_multiple_of_32_with_twice_the_outputs():
 
 
 def test_a_capped_width_says_so(monkeypatch):
-    monkeypatch.setattr("subriem.cli.WIDTH_BYTES", 8.0 * 1000 * 700)
+    monkeypatch.setattr("subriem.cli.flow.WIDTH_BYTES", 8.0 * 1000 * 700)
     (_, hidden, _), notes = default_widths(table(rows=500))
     assert 8.0 * 1000 * (hidden * 5 + 2) <= 8.0 * 1000 * 700
     assert "limited to" in notes[0]

@@ -1,22 +1,21 @@
-"""The command line: a CSV file in, a flow and its report out."""
+"""The study of a table: a CSV file in, a flow and its report out."""
 
 from __future__ import annotations
 
 import csv
-import shlex
 import sys
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from importlib.util import find_spec
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from subriem import io
+from subriem.cli.shell import ENDED_OTHERWISE, INTERRUPTED, OK, Shell, aligned, say, shows_progress
 from subriem.core.budget import Budget, CancelToken, interruptible
-from subriem.core.errors import ProblemError, SubriemError, optional_import
+from subriem.core.errors import ProblemError, optional_import
 from subriem.core.rank import RankWarning
 from subriem.core.status import Status
 from subriem.flows.cost import squared_error
@@ -28,7 +27,6 @@ from subriem.flows.persist import thinned
 from subriem.flows.run import Until
 from subriem.report import Study, flow_report, load_predictor, save_model, words
 from subriem.report.folder import check_folder, fill_folder
-from subriem.report.study import version
 from subriem.zoo.data import Table, iris, read_features, read_table
 
 #: Seconds for the check without projection.
@@ -37,7 +35,6 @@ FREE_SECONDS = 20.0
 KEPT = 240
 #: Largest explicit D, in bytes, for which a width is chosen unasked.
 WIDTH_BYTES = 2.0**29
-OK, ENDED_OTHERWISE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 Activation = Literal["tanh", "sigmoid", "softplus", "relu", "linear"]
 Scheme = Literal["fan_in", "xavier"]
@@ -149,8 +146,7 @@ def study_of(table: Table, settings: Settings, token: CancelToken | None = None)
 
 
 def _run(flow: Flow, theta0: Any, settings: Settings, token: CancelToken, **how: Any) -> FlowSolution:
-    progress = sys.stderr.isatty() and find_spec("tqdm") is not None
-    return follow(flow, theta0, rtol=settings.rtol, progress=progress, cancel=token, throw=False, **how)
+    return follow(flow, theta0, rtol=settings.rtol, progress=shows_progress(), cancel=token, throw=False, **how)
 
 
 def default_widths(table: Table) -> tuple[tuple[int, int, int], list[str]]:
@@ -187,40 +183,30 @@ def _finish(study: Study, out: Path, token: CancelToken) -> int:
         flow_report(study, folder)
 
     change = fill_folder(out, make)
-    _say(words.verdict(study))
-    _say("")
+    say(words.verdict(study))
+    say("")
     widths = "-".join(str(width) for width in study.network.widths)
     sizes = f"K = {study.network.n_in}, n = {study.network.n_out}"
     features = words.counted(study.table.features.shape[1], "feature")
-    _table([
+    aligned([
         ["data", f"{study.table.source}: {study.samples} rows, {features}"],
         ["network", f"{widths} {study.network.activation}, seed {study.seed}, start {study.start}: {sizes}"],
         ["rank", words.rank_line(study)],
     ])  # fmt: skip
-    _say("")
-    _table(words.versus(study))
+    say("")
+    aligned(words.versus(study))
     if study.told is not None:
         measured = f", measured {study.measured / study.samples:.4f} N" if study.measured is not None else ""
         condition = "" if study.adapted.status.success else ", provided that D keeps its rank on the way"
-        _say(f"\nstopping time told beforehand: s = {study.told / study.samples:.4f} N{measured}{condition}")
+        say(f"\nstopping time told beforehand: s = {study.told / study.samples:.4f} N{measured}{condition}")
     for note in study.notes:
-        _say(f"\nnote: {note}")
-    _say(f"\nwritten to {out}: {', '.join(change.written)}")
+        say(f"\nnote: {note}")
+    say(f"\nwritten to {out}: {', '.join(change.written)}")
     if str(change):
-        _say(str(change))
+        say(str(change))
     if token.reason:
         return INTERRUPTED
     return OK if study.adapted.status.success else ENDED_OTHERWISE
-
-
-def _table(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        _say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
 
 
 def _widths(text: str) -> tuple[int, ...]:
@@ -236,23 +222,14 @@ def _widths(text: str) -> tuple[int, ...]:
 # -- the commands ----------------------------------------------------------------------------------------------
 
 
-@dataclass
-class _Shell:
-    """The commands of one call of `main`, and what they share."""
+class FlowCommands(Shell):
+    """The commands about flows of tables."""
 
-    command: str
-    token: CancelToken = field(default_factory=CancelToken)
-
-    def application(self, cyclopts: Any) -> Any:
-        """Return the cyclopts application."""
-        app = cyclopts.App(
-            name="subriem", version=version(), help="Flows whose rank may fail: follow them, and say what was found.",
-            version_flags=["--version"], default_parameter=cyclopts.Parameter(negative=()),
-        )  # fmt: skip
-        app.command(self.flow)
-        app.command(self.demo)
-        app.command(self.predict)
-        return app
+    usage: ClassVar[Mapping[str, str]] = {
+        "flow": "subriem flow DATA.csv --target COLUMN",
+        "demo": "subriem demo",
+        "predict": "subriem predict FOLDER DATA.csv",
+    }
 
     def flow(
         self,
@@ -344,52 +321,3 @@ class _Shell:
         check_folder(out)
         with interruptible(self.token):
             return _finish(study_of(table, settings, self.token), out, self.token)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        Without the program's name; by default that of the process.
-
-    Returns
-    -------
-    int
-        0 if the adapted flow reached its goal, 1 if it ended otherwise, 2 for bad input (said in four lines on stderr),
-        130 if it was interrupted (the partial result is saved and reported).
-
-    Examples
-    --------
-    >>> main(["--version"])
-    0.1.0
-    0
-    """
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
-        cyclopts = optional_import("cyclopts", "cli")
-        shell = _Shell(shlex.join(["subriem", *arguments]))
-        command, bound, _ = shell.application(cyclopts).parse_args(arguments, exit_on_error=False, print_error=False)
-        code = command(*bound.args, **bound.kwargs)
-        return code if isinstance(code, int) else OK
-    except SubriemError as error:
-        print(error, file=sys.stderr)
-        return BAD_INPUT if isinstance(error, ProblemError | ImportError) else ENDED_OTHERWISE
-    except KeyboardInterrupt:
-        print("interrupted before anything could be saved", file=sys.stderr)
-        return INTERRUPTED
-    except Exception as error:
-        if not type(error).__module__.startswith("cyclopts"):
-            raise
-        got = " ".join(str(error).split())
-        hint = "subriem --help, or subriem flow --help"
-        print(
-            ProblemError("the command line is not understood", got, "subriem flow DATA.csv --target COLUMN", hint),
-            file=sys.stderr,
-        )
-        return BAD_INPUT
-
-
-if __name__ == "__main__":
-    sys.exit(main())

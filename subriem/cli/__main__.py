@@ -1,0 +1,7 @@
+"""`python -m subriem.cli`."""
+
+import sys
+
+from subriem.cli import main
+
+sys.exit(main())

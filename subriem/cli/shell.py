@@ -1,0 +1,53 @@
+"""What all commands share: exit codes, the command line as given, the interruption, and how they print."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any, ClassVar
+
+from subriem.core.budget import CancelToken
+
+OK, ENDED_OTHERWISE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+@dataclass
+class Shell:
+    """The commands of one call of `main`, as methods.
+
+    Attributes
+    ----------
+    command : str
+        The command line that repeats the call.
+    token : CancelToken
+        Set by the first interruption.
+    usage : mapping of str to str
+        Name of a command, and of the method behind it -> how it is called.
+    """
+
+    command: str
+    token: CancelToken = field(default_factory=CancelToken)
+    usage: ClassVar[Mapping[str, str]] = {}
+
+    def commands(self) -> list[Callable[..., Any]]:
+        """Return the methods behind the commands."""
+        return [getattr(self, name) for name in self.usage]
+
+
+def say(text: str) -> None:
+    """Print a line."""
+    print(text, flush=True)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows with their columns below each other."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def shows_progress() -> bool:
+    """Return whether a bar of progress would be seen."""
+    return sys.stderr.isatty() and find_spec("tqdm") is not None
