@@ -142,7 +142,7 @@ def dae_report(run: DAERun, folder: str | os.PathLike[str]) -> Path:
             page.section("Figures", *(_image(figure) for figure in drawn)),
             _checks(run),
             _events(run.solution),
-            page.section("What this does not say", page.bullets(_limits(run))),
+            page.section("What this does not say", page.bullets(limits(run))),
             _again(run),
         ],
     )
@@ -346,7 +346,8 @@ def _events(sol: DAESolution) -> str:
     return page.section("Events", page.table(rows[:SHOWN], ["event", "t", ""]), _more(len(rows))) if rows else ""
 
 
-def _limits(run: DAERun) -> list[str]:
+def limits(run: DAERun) -> list[str]:
+    """Return what a reader must not conclude from a run."""
     found = [
         "The error of the solution is not measured here: tolerances are local, and residuals only say that a point is "
         "on the equations, not that it is on the right path. Compare with a run of smaller --rtol and --atol.",
