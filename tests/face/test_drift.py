@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import subriem as sr
-from subriem.plot import drift_figure
+from subriem.plot import drift_figure, solution_figure
 from subriem.zoo.dae import get
 
 
@@ -24,6 +24,15 @@ def test_curves_are_the_solution_and_its_drift(sol):
     assert np.isnan(drawn[sol.drift == 0]).all()
     assert right.lines[1].get_ydata()[0] == sol.residual
     assert right.lines[2].get_ydata()[0] == sol.tolerance
+
+
+def test_each_variable_has_a_panel_of_its_own(sol):
+    panels = solution_figure(sol, "x", "y", "lam", "x'").axes
+    assert [panel.get_title(loc="left") for panel in panels] == ["x", "y", "lam", "x'"]
+    for panel in panels:
+        curve, event = panel.lines
+        assert np.array_equal(curve.get_ydata(), sol[panel.get_title(loc="left")])
+        assert event.get_xdata()[0] == sol.t_events["bottom"][0]
 
 
 def test_unknown_names_are_refused(sol):
