@@ -11,12 +11,13 @@ import numpy as np
 from subriem.core.errors import ProblemError
 from subriem.core.protocols import Array, Map
 from subriem.core.rank import EPS
-from subriem.core.validate import positive_integer, vector
+from subriem.core.validate import positive_integer, returned, vector
 
 #: Largest relative error of a central difference (step eps^(1/3)) that a right derivative can show.
 DERIVATIVE_TOLERANCE = 1e-5
 #: Steps of the verdict, relative to max(1, |theta|): some of them suit the map, whatever its scale.
 _LADDER = tuple(10.0**-k for k in range(1, 15))
+_FIT = "check n_in, n_out and what the function returns"
 
 
 def output_name(source: Map, index: int) -> str:
@@ -46,11 +47,12 @@ class NumpyMap:
 
     def value(self, theta: Array) -> Array:
         """Return x[theta], shape (n,)."""
-        return self._shaped(self.value_function(theta), (self.n_out,), "value(theta)")
+        return returned(self.value_function(theta), "numpy_map: value(theta)", (self.n_out,), _FIT)
 
     def jacobian(self, theta: Array) -> Array:
         """Return D, shape (n, K)."""
-        return self._shaped(self.jacobian_function(theta), (self.n_out, self.n_in), "jacobian(theta)")
+        shape = (self.n_out, self.n_in)
+        return returned(self.jacobian_function(theta), "numpy_map: jacobian(theta)", shape, _FIT)
 
     def jvp(self, theta: Array, v: Array) -> Array:
         """Return D v, shape (n,)."""
@@ -59,23 +61,6 @@ class NumpyMap:
     def vjp(self, theta: Array, w: Array) -> Array:
         """Return D^T w, shape (K,)."""
         return self.jacobian(theta).T @ w
-
-    @staticmethod
-    def _shaped(result: object, shape: tuple[int, ...], name: str) -> Array:
-        try:
-            array = np.asarray(result)
-        except ValueError as error:
-            raise ProblemError(
-                f"numpy_map: {name} is not an array", str(error), f"shape {shape} of real numbers", "a NumPy array"
-            ) from error
-        if array.dtype.kind not in "fiub" or array.shape != shape:
-            raise ProblemError(
-                f"numpy_map: {name} does not fit",
-                f"shape {array.shape}, dtype {array.dtype}",
-                f"shape {shape} of real numbers",
-                "check n_in, n_out and what the function returns",
-            )
-        return array.astype(np.float64, copy=False)
 
 
 def numpy_map(

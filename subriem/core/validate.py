@@ -63,6 +63,31 @@ def vector(value: Any, name: str, length: int, *, finite: bool = True) -> Array:
     return array
 
 
+def returned(value: Any, name: str, shape: tuple[int, ...], hint: str) -> Array:
+    """Return what a user's function returned as a float64 array of the given shape; it may hold NaN.
+
+    Raises
+    ------
+    ProblemError
+        If it is no array of real numbers of this shape.
+
+    Examples
+    --------
+    >>> returned([1, 2], "F", (2,), "a look at F")
+    array([1., 2.])
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ProblemError(
+            f"{name} is not an array", str(error), f"shape {shape} of real numbers", "return a NumPy array"
+        ) from error
+    if array.dtype.kind not in "fiub" or array.shape != shape:
+        got = f"shape {array.shape}, dtype {array.dtype}"
+        raise ProblemError(f"{name} does not fit", got, f"shape {shape} of real numbers", hint)
+    return array.astype(np.float64, copy=False)
+
+
 def positive(value: Any, name: str, *, or_zero: bool = False) -> float:
     """Return `value` as a finite float > 0 (>= 0 with `or_zero`), or raise `ProblemError`."""
     what, wanted = ("not a number >= 0", ">= 0") if or_zero else ("not positive", "> 0")

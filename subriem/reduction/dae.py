@@ -20,6 +20,7 @@ from subriem.reduction.declare import (
     declare_input,
     declare_parameters,
     declare_variables,
+    entries,
     finite_constants,
     first_line,
     parameter_value,
@@ -148,14 +149,7 @@ class DAE:
         ProblemError
             If there is no such variable.
         """
-        if name in self.sizes:
-            start = self.variables.index(scalar_names(name, self.sizes[name])[0])
-            return list(range(start, start + (self.sizes[name] or 1)))
-        if name in self.variables:
-            return [self.variables.index(name)]
-        raise ProblemError(
-            "there is no variable of this name", repr(name), f"one of {', '.join(self.sizes)}", "check the spelling"
-        )
+        return entries(name, self.sizes, self.variables)
 
     @staticmethod
     def from_casadi(system: Mapping[str, Any], name: str = "dae") -> DAE:

@@ -31,6 +31,24 @@ def scalar_names(name: str, size: int | None) -> tuple[str, ...]:
     return (name,) if size is None else tuple(f"{name}[{i}]" for i in range(size))
 
 
+def entries(name: str, sizes: Mapping[str, int | None], variables: Sequence[str]) -> list[int]:
+    """Return the positions of a variable, or of one of its entries, among the scalar variables.
+
+    Raises
+    ------
+    ProblemError
+        If there is no such variable.
+    """
+    if name in sizes:
+        start = variables.index(scalar_names(name, sizes[name])[0])
+        return list(range(start, start + (sizes[name] or 1)))
+    if name in variables:
+        return [variables.index(name)]
+    raise ProblemError(
+        "there is no variable of this name", repr(name), f"one of {', '.join(sizes)}", "check the spelling"
+    )
+
+
 class Names:
     """Symbols by name, as attributes or as items; an unknown name is answered with the known ones."""
 

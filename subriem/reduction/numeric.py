@@ -1,4 +1,4 @@
-"""`NumericDAE`: F(t, y, y') = 0 given by a NumPy function, for engines that need no symbols."""
+"""`NumericDAE`: F(t, y, y') = 0 given by a NumPy function: what needs no symbols takes it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from subriem.core.errors import ProblemError, ReductionError
+from subriem.core.differences import differences
+from subriem.core.errors import ProblemError, ReductionError, SubriemError
 from subriem.core.protocols import Array
-from subriem.core.rank import EPS
-from subriem.core.validate import positive_integer, real_array, vector
-from subriem.reduction.declare import declare_variables, scalar_names
+from subriem.core.validate import positive_integer, real_array, returned, vector
+from subriem.reduction.declare import declare_variables, entries, first_line, scalar_names
 
 #: Largest difference of a given Jacobian and difference quotients, relative to its largest entry.
 JACOBIAN_TOLERANCE = 1e-5
+_FIT = "return a NumPy array; there are as many equations as variables"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -61,15 +62,35 @@ class NumericDAE:
         """F[0], F[1] and so on."""
         return scalar_names("F", self.n)
 
+    @property
+    def breakpoints(self) -> Array:
+        """None: a NumPy function does not say where its data jump."""
+        return np.zeros(0)
+
+    def data(self, t: float = 0.0) -> Array:
+        """Return no data: they are inside the function."""
+        return np.zeros(0)
+
+    def entries(self, name: str) -> list[int]:
+        """Return the positions of a variable, or of one of its entries, among the scalar variables.
+
+        Raises
+        ------
+        ProblemError
+            If there is no such variable.
+        """
+        return entries(name, self.sizes, self.variables)
+
     def residual(self, t: float, y: Array, dy: Array) -> Array:
         """Return F(t, y, y'), shape (n,); it may be NaN where F is not defined.
 
         Raises
         ------
         ProblemError
-            If F returns something else than n real numbers.
+            If F returns something else than n real numbers, or raises; then what it raised is the cause.
         """
-        return self._shaped(self.function(t, y, dy), (self.n,), "F")
+        value = self._called(self.function, "F", t, y, dy)
+        return returned(value, f"F of {self.name}", (self.n,), _FIT).copy()  # F may fill the same array at each call
 
     def jacobian(self, t: float, y: Array, dy: Array) -> tuple[Array, Array]:
         """Return dF/dy and dF/dy', (n, n) each: the given ones, or central difference quotients.
@@ -77,32 +98,40 @@ class NumericDAE:
         Raises
         ------
         ProblemError
-            If the given function does not return two matrices of this shape.
+            If the given function does not return two matrices of this shape, or raises.
         """
         if self.jacobian_function is None:
             return self.differences(t, y, dy)
-        pair = self.jacobian_function(t, y, dy)
+        pair = self._called(self.jacobian_function, "jac", t, y, dy)
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise ProblemError(
                 f"jac of {self.name} returns no pair", type(pair).__name__, "(dF/dy, dF/dy')", "return both matrices"
             )
-        shape = (self.n, self.n)
-        return self._shaped(pair[0], shape, "dF/dy"), self._shaped(pair[1], shape, "dF/dy'")
+        names = (f"dF/dy of {self.name}", f"dF/dy' of {self.name}")
+        by_y, by_dy = (returned(a, name, (self.n, self.n), _FIT).copy() for a, name in zip(pair, names, strict=True))
+        return by_y, by_dy
 
     def differences(self, t: float, y: Array, dy: Array) -> tuple[Array, Array]:
         """Return dF/dy and dF/dy' by central difference quotients with steps eps^(1/3) max(1, |y_j|)."""
-        y, dy = vector(y, "y", self.n), vector(dy, "y'", self.n)
+        by_y = differences(lambda u: self.residual(t, u, dy), y)
+        return by_y, differences(lambda u: self.residual(t, y, u), dy)
 
-        def quotient(at: Array, F: Callable[[Array], Array]) -> Array:
-            columns = []
-            for j, step in enumerate(EPS ** (1 / 3) * np.maximum(1.0, np.abs(at))):
-                plus, minus = at.copy(), at.copy()
-                plus[j] += step
-                minus[j] -= step
-                columns.append((F(plus) - F(minus)) / (plus[j] - minus[j]))
-            return np.column_stack(columns)
-
-        return quotient(y, lambda u: self.residual(t, u, dy)), quotient(dy, lambda u: self.residual(t, y, u))
+    def _called(self, function: Callable[[float, Array, Array], Any], what: str, t: float, y: Array, dy: Array) -> Any:
+        """Call a function of the user with copies that it may change; what it raises is told with the place."""
+        try:
+            with np.errstate(all="ignore"):  # NaN is an answer: F is not defined there
+                return function(t, y.copy(), dy.copy())
+        except SubriemError:
+            raise
+        except Exception as error:
+            with np.printoptions(precision=6, threshold=12):
+                place = f"t = {t:.10g}, y = {y}, y' = {dy}"
+            raise ProblemError(
+                f"{what} of {self.name} raised {first_line(error)}",
+                place,
+                "n numbers; NaN where it is not defined",
+                f"the traceback above this one leads into {what}",
+            ) from error
 
     def check(self, t: float, y: Array, dy: Array) -> None:
         """Check at a point that F is finite and a given Jacobian is its derivative.
@@ -139,25 +168,9 @@ class NumericDAE:
         raise ReductionError(
             f"the DAE {self.name} is a NumPy function: it has no structure, no index and no hidden equations to find",
             "an analysis of its equations",
-            "a DAE of CasADi expressions, or an engine for F(t, y, y') = 0: idas",
-            "subriem.dae, or method='idas' with consistent y and y'",
+            "a DAE of CasADi expressions, or of index 1: then idas and rosenbrock integrate it as it is",
+            "@sr.dae, or sr.solve(…, method='idas')",
         )
-
-    def _shaped(self, value: Any, shape: tuple[int, ...], what: str) -> Array:
-        try:
-            array = np.asarray(value)
-        except ValueError as error:
-            raise ProblemError(
-                f"{what} of {self.name} is not an array", str(error), f"shape {shape}", "a NumPy array"
-            ) from error
-        if array.dtype.kind not in "fiub" or array.shape != shape:
-            raise ProblemError(
-                f"{what} of {self.name} does not fit",
-                f"shape {array.shape}, dtype {array.dtype}",
-                f"shape {shape} of real numbers",
-                "return a NumPy array; there are as many equations as variables",
-            )
-        return array.astype(np.float64, copy=False)
 
 
 def from_callable(F: Any, n: Any, jac: Any, variables: Any, name: str) -> NumericDAE:
