@@ -61,4 +61,4 @@ def differences(function: Callable[[Array], Array], at: Array) -> Array:
         above[j] += step
         below[j] -= step
         columns.append(quotient(function, below, at, above, at[j] - below[j], above[j] - at[j]))
-    return np.column_stack(columns)
+    return np.column_stack(columns) if columns else np.zeros((function(at).size, 0))

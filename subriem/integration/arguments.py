@@ -13,9 +13,12 @@ from subriem.core.protocols import Array
 from subriem.core.validate import real_array
 from subriem.integration.casadi_engines import Idas, Rosenbrock
 from subriem.integration.integrator import Integrator
+from subriem.integration.system import Reduced
 from subriem.integration.taylor_engine import TaylorMethod
 from subriem.reduction.dae import Derivative
 from subriem.reduction.declare import Names, scalar_names
+from subriem.reduction.numeric import NumericDAE
+from subriem.reduction.numeric_reduction import NumericReduction
 from subriem.reduction.reduction import Reduction
 
 INTEGRATORS: dict[str, Callable[[], Integrator]] = {"rosenbrock": Rosenbrock, "idas": Idas, "taylor": TaylorMethod}
@@ -68,7 +71,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
-def choose_integrator(method: Any, reduction: Reduction) -> tuple[Integrator, str]:
+def choose_integrator(method: Any, reduction: Reduced) -> tuple[Integrator, str]:
     """Return the integrator, and why this one."""
     if isinstance(method, Integrator):
         return method, "given"
@@ -81,8 +84,20 @@ def choose_integrator(method: Any, reduction: Reduction) -> tuple[Integrator, st
     raise ProblemError("solve: unknown method", repr(method), f"one of {known}, or an Integrator", "method='auto'")
 
 
+def refuse_symbolic(dae: NumericDAE, **arguments: Any) -> None:
+    """Refuse arguments that only a DAE with symbols can take."""
+    for name, value in arguments.items():
+        if value:
+            raise ProblemError(
+                f"solve: {name} needs symbols, and {dae.name} is a NumPy function",
+                f"{name} given",
+                "at, fix, events, tolerances",
+                f"solve without {name}, or a DAE of @sr.dae",
+            )
+
+
 def declared_quadratures(
-    reduction: Reduction, quadratures: Callable[..., Mapping[str, Any]] | None
+    reduction: Reduction | NumericReduction, quadratures: Callable[..., Mapping[str, Any]] | None
 ) -> tuple[ca.Function | None, tuple[str, ...]]:
     """Return the integrands as a function (t, z, tops, q), with their names.
 
@@ -91,7 +106,9 @@ def declared_quadratures(
     ProblemError
         If they are no scalar expressions by name, or hold something the reduced system does not have.
     """
-    if quadratures is None:
+    if isinstance(reduction, NumericReduction):
+        refuse_symbolic(reduction.dae, quadratures=quadratures)
+    if quadratures is None or isinstance(reduction, NumericReduction):
         return None, ()
     if not callable(quadratures):
         got = type(quadratures).__name__

@@ -10,7 +10,7 @@ import numpy as np
 from subriem.core.protocols import Array
 from subriem.integration.compiled import CompilationError, compile_function
 from subriem.integration.integrator import NODES, Engine, Integrator, Options, Piece, grid
-from subriem.integration.reduced import ReducedSystem
+from subriem.integration.system import System
 from subriem.reduction.casadi_errors import failure_sentence, muted
 
 #: Steps an engine may take between two nodes: a stretch that needs more is taken in shorter ones.
@@ -22,14 +22,15 @@ _IDAS_COUNTS = {"nsteps": "steps", "netfails": "rejected", "nfevals": "evaluatio
 class CasadiEngine(Engine):
     """An integrator of CasADi in the scaled time tau of [0, 1], so that it is built once for all stretches."""
 
-    def __init__(self, plugin: str, settings: dict[str, Any], system: ReducedSystem, options: Options) -> None:
+    def __init__(self, plugin: str, settings: dict[str, Any], system: System, options: Options) -> None:
         rates = system.rates
-        t, x, a, q = (ca.SX.sym(name, rates.numel_in(i)) for i, name in enumerate("txaq"))
+        symbols: Any = ca.SX if rates.is_a("SXFunction") else ca.MX
+        t, x, a, q = (symbols.sym(name, rates.numel_in(i)) for i, name in enumerate("txaq"))
         # without states the engine follows the time alone, and the unknowns beside it
         self._idle = not x.numel()
-        clock = ca.SX.sym("clock", int(self._idle))
-        tau, start, length = ca.SX.sym("tau"), ca.SX.sym("start"), ca.SX.sym("length")
-        ode = ca.vertcat(rates(t, x, a, q), ca.SX.ones(clock.numel()))
+        clock = symbols.sym("clock", int(self._idle))
+        tau, start, length = symbols.sym("tau"), symbols.sym("start"), symbols.sym("length")
+        ode = ca.vertcat(rates(t, x, a, q), symbols.ones(clock.numel()))
         ode, alg = ca.substitute([ode, system.algebraic(t, x, a, q)], [t], [start + tau * length])
         problem = {
             "x": ca.vertcat(x, clock),
@@ -42,7 +43,9 @@ class CasadiEngine(Engine):
         times = list(np.linspace(0, 1, NODES + 1)[1:])
         self._function = ca.integrator("integrate", plugin, problem, 0, times, settings)
         self.notes: dict[str, Any] = {}
-        if options.jit:
+        if options.jit and symbols is ca.MX:
+            self.notes["jit"] = "not compiled: the equations are a NumPy function"
+        elif options.jit:
             try:
                 self._function, self.notes["jit"] = compile_function(self._function)
             except CompilationError as error:
@@ -79,11 +82,11 @@ class Rosenbrock(Integrator):
 
     name = "rosenbrock"
 
-    def refuses(self, system: ReducedSystem) -> str | None:
+    def refuses(self, system: System) -> str | None:
         """Return why not, or None."""
         return None
 
-    def prepare(self, system: ReducedSystem, options: Options) -> Engine:
+    def prepare(self, system: System, options: Options) -> Engine:
         """Set it up with a step to every node: its dense output is less exact where the system is stiff."""
         settings = {
             "abstol": options.atol,
@@ -101,11 +104,11 @@ class Idas(Integrator):
 
     name = "idas"
 
-    def refuses(self, system: ReducedSystem) -> str | None:
+    def refuses(self, system: System) -> str | None:
         """Return why not, or None."""
         return None
 
-    def prepare(self, system: ReducedSystem, options: Options) -> Engine:
+    def prepare(self, system: System, options: Options) -> Engine:
         """Set it up; its start is consistent already, so that IDACalcIC has nothing to do."""
         settings = {
             "abstol": options.atol,

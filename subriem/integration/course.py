@@ -68,12 +68,8 @@ class Course:
 
     def _nodes(self, point: ConsistentPoint, q: Array, w: Array) -> Nodes:
         """Return a consistent point as a node, with the quadratures w."""
-        system, faces = self.reduction.system, self.motion.system.faces
-        z, tops = point.values(system.state_columns), point.values(system.top_columns)
-        a = np.concatenate([tops[list(faces.kept)], np.zeros(faces.multipliers)])
-        return self.motion.system.polish(
-            np.array([point.t]), np.concatenate([z, w])[None], a[None], q, self.motion.project
-        )
+        z, a = self.motion.system.carried(point)
+        return self.motion.polish(np.array([point.t]), np.concatenate([z, w])[None], a[None], q)
 
     def _restart(self, here: Nodes, q: Array, fired: Collection[Event]) -> Nodes:
         """Return the point from which the run goes on after a reset or a breakpoint."""

@@ -12,8 +12,8 @@ from subriem.core.protocols import Array
 from subriem.core.result import Check
 from subriem.integration.jetpath import JetPath
 from subriem.integration.solution import Solution
+from subriem.integration.system import Reduced
 from subriem.integration.values import Values, jet_names, named
-from subriem.reduction.reduction import Reduction
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -24,7 +24,7 @@ class DAESolution(Solution):
     ----------
     dense : JetPath
         `sol(t)`, to the tolerance of the run: where the nodes are too far apart it integrates once more between them.
-    reduction : Reduction
+    reduction : Reduction or NumericReduction
         What was integrated, with its certificate at the start.
     jets : (n_t, …) ndarray
         Every jet at every time, columns as in `reduction.system.columns`.
@@ -42,7 +42,7 @@ class DAESolution(Solution):
     """
 
     dense: JetPath
-    reduction: Reduction
+    reduction: Reduced
     jets: Array
     drift: Array
     residual: float

@@ -10,7 +10,7 @@ import numpy as np
 from subriem.core.errors import ReductionError
 from subriem.core.protocols import Array
 from subriem.integration.batch import Batch
-from subriem.integration.reduced import ReducedSystem
+from subriem.integration.system import System
 from subriem.reduction.elimination import solve_affine
 
 
@@ -37,7 +37,7 @@ class ExplicitFace:
         return np.concatenate([x, a]) if self.extended else x
 
 
-def explicit_face(system: ReducedSystem) -> ExplicitFace:
+def explicit_face(system: System) -> ExplicitFace:
     """Eliminate the unknowns of g(t, x, a) = 0.
 
     Where g is affine in a, they are solved for. Else they become states: a' = -(dg/da)^-1 (dg/dt + dg/dx x'), and
@@ -67,18 +67,16 @@ def _function(arguments: list[ca.SX], expression: ca.SX) -> ca.Function:
     return ca.Function("explicit", arguments, [ca.cse(ca.densify(expression))])
 
 
-def _numeric_jacobian(system: ReducedSystem) -> Array:
+def _numeric_jacobian(system: System) -> Array:
     """Return dg/da at the consistent point."""
-    reduction, faces = system.reduction, system.faces
-    point = reduction.consistent
-    tops = point.values(reduction.system.top_columns)
-    a = np.concatenate([tops[list(faces.kept)], np.zeros(faces.multipliers)])[None]
-    x = np.concatenate([point.values(reduction.system.state_columns), np.zeros(system.quadratures)])[None]
+    point = system.reduction.consistent
+    z, a = system.carried(point)
     if not a.size:
         return np.zeros((0, 0))
-    data = reduction.dae.data(point.t)[None]
+    x = np.concatenate([z, np.zeros(system.quadratures)])
+    data = system.reduction.dae.data(point.t)
     # the multipliers mu enter linearly: their values do not matter
-    found = Batch(system.algebraic, (2,))(np.array([point.t]), x, a, data)[1][0]
+    found = Batch(system.algebraic, (2,))(np.array([point.t]), x[None], a[None], data[None])[1][0]
     if not np.isfinite(found).all():
         raise ReductionError(
             "the system Jacobian is not finite at the consistent point",

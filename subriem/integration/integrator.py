@@ -1,6 +1,6 @@
 """What integrates a reduced DAE: one interface for all engines.
 
-An integrator reads off a `ReducedSystem` the face it needs: the semi-explicit one x' = f(t, x, a), 0 = g(t, x, a), or
+An integrator reads off a system the face it needs: the semi-explicit one x' = f(t, x, a), 0 = g(t, x, a), or
 the explicit one, in which `reduction.elimination.solve_affine` has solved for the unknowns a.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from subriem.core.protocols import Array
-from subriem.integration.reduced import ReducedSystem
+from subriem.integration.system import System
 
 #: Intervals of the grid on which an engine returns a stretch.
 NODES = 64
@@ -91,11 +91,11 @@ class Integrator(ABC):
     name: str
 
     @abstractmethod
-    def refuses(self, system: ReducedSystem) -> str | None:
+    def refuses(self, system: System) -> str | None:
         """Return why this system cannot be integrated this way, or None."""
 
     @abstractmethod
-    def prepare(self, system: ReducedSystem, options: Options) -> Engine:
+    def prepare(self, system: System, options: Options) -> Engine:
         """Set the engine up."""
 
 

@@ -61,6 +61,7 @@ class March:
         Functions of (t, Values).
     meter, token
         Limits and cancellation.
+    watch : Watch
     """
 
     def __init__(
@@ -71,10 +72,11 @@ class March:
         events: Collection[Event],
         meter: Meter,
         token: CancelToken,
+        watch: Watch,
     ) -> None:
         self.motion, self.span, self.stop, self.events = motion, span, stop, tuple(events)
         self.meter, self.token = meter, token
-        self.track, self.watch = Track(), Watch(motion.system)
+        self.track, self.watch = Track(), watch
         self.status: Status | None = None
         self.message = ""
         self._step = FIRST * (span[1] - span[0])

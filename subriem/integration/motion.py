@@ -11,7 +11,8 @@ import numpy as np
 from subriem.core.protocols import Array
 from subriem.core.rank import EPS
 from subriem.integration.integrator import Engine, Integrator, Options
-from subriem.integration.reduced import Nodes, ReducedSystem
+from subriem.integration.reduced import Nodes
+from subriem.integration.system import System
 
 #: Roundoffs of a component below which no error of interpolation is asked for.
 ROUNDOFFS = 64.0
@@ -23,14 +24,14 @@ class Motion:
 
     Attributes
     ----------
-    system : ReducedSystem
+    system : ReducedSystem or NumericSystem
     integrator : Integrator
     options : Options
     project : bool
         Whether points are moved onto the constraints.
     """
 
-    system: ReducedSystem
+    system: System
     integrator: Integrator
     options: Options
     project: bool

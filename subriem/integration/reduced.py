@@ -13,6 +13,7 @@ from subriem.core.errors import RankError
 from subriem.core.protocols import Array
 from subriem.core.rank import EPS
 from subriem.integration.batch import Batch
+from subriem.reduction.consistent import ConsistentPoint
 from subriem.reduction.reduction import Reduction
 
 #: Newton steps of a projection or of the unknowns at most; they converge in one or two.
@@ -91,6 +92,13 @@ class ReducedSystem:
     def constrained(self) -> bool:
         """Whether there are constraints between the states."""
         return bool(self.faces.projection.numel_out(0))
+
+    def carried(self, point: ConsistentPoint) -> tuple[Array, Array]:
+        """Return the states z and the unknowns at a consistent point."""
+        where, faces = self.reduction.system, self.faces
+        tops = point.values(where.top_columns)
+        a = np.concatenate([tops[list(faces.kept)], np.zeros(faces.multipliers)])
+        return point.values(where.state_columns), a
 
     # --- back onto the equations ------------------------------------------------------------------------------------
 

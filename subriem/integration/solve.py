@@ -22,6 +22,7 @@ from subriem.integration.arguments import (
     declared_quadratures,
     read_span,
     read_times,
+    refuse_symbolic,
 )
 from subriem.integration.course import Course
 from subriem.integration.daesolution import DAESolution
@@ -30,9 +31,14 @@ from subriem.integration.integrator import Integrator, Options
 from subriem.integration.jetpath import JetPath
 from subriem.integration.march import March
 from subriem.integration.motion import Motion
+from subriem.integration.numeric_system import NumericMotion, NumericSystem, NumericWatch
 from subriem.integration.reduced import Nodes, ReducedSystem
 from subriem.integration.stretch import Stretch
+from subriem.integration.system import System
+from subriem.integration.watch import Watch
 from subriem.reduction.dae import DAE
+from subriem.reduction.numeric import NumericDAE
+from subriem.reduction.numeric_reduction import NumericReduction, reduce_numeric
 from subriem.reduction.reduce import reduce
 from subriem.reduction.reduction import Reduction
 
@@ -43,7 +49,7 @@ ROUNDOFFS = 1e3
 
 
 def solve(
-    problem: DAE | Reduction,
+    problem: DAE | NumericDAE | Reduction,
     span: float | Sequence[float],
     at: Mapping[str, Any] | None = None,
     *,
@@ -70,8 +76,9 @@ def solve(
 
     Parameters
     ----------
-    problem : DAE or Reduction
-        A reduction is taken as it is, with its point as the start unless `at` is given.
+    problem : DAE, NumericDAE or Reduction
+        A reduction is taken as it is, with its point as the start unless `at` is given. A numeric DAE must have index
+        0 or 1; `parameters`, `quadratures`, `weights`, `jit` and `taylor` need symbols.
     span : float or (float, float)
         End of the time, or start and end; an end before the start goes back in time.
     at : mapping, optional
@@ -119,7 +126,7 @@ def solve(
     InconsistentError
         If no consistent start exists.
     ReductionError
-        If equations hide others: structure and rank disagree.
+        If equations hide others: structure and rank disagree; or the index of a numeric DAE is above 1.
     SolveError
         On a failed end, with the partial result in `.solution`.
 
@@ -143,14 +150,14 @@ def solve(
     check_choice("on_rank_change", on_rank_change, ("stop", "continue"))
     listed = as_events(events)
     wanted = None if t_eval is None else read_times(t_eval, start, end)
-    reduction = _reduced(problem, at, start, fix, parameters, weights, rank)
+    reduction = _reduced(problem, at, (start, end), fix, parameters, weights, rank)
     integrands, names = declared_quadratures(reduction, quadratures)
     pole = DAMPING / abs(end - start) if isinstance(baumgarte, str) else float(baumgarte)
     options = Options(float(rtol), _resolved(float(atol), reduction), bool(jit))
     motion, why = _motion(reduction, method, pole, integrands, options, bool(project))
     with progress_callback(progress, reduction.dae.name) as tell, interruptible(cancel or CancelToken()) as token:
         meter = Meter(budget if budget is not None else Budget(), tell)
-        march = March(motion, (start, end), on_rank_change == "stop", listed, meter, token)
+        march = March(motion, (start, end), on_rank_change == "stop", listed, meter, token, _watch(motion))
         Course(motion, march).run(start, end)
     solution = _solution(motion, march, names, wanted, why)
     if throw and solution.status.failed:
@@ -167,12 +174,13 @@ def solve(
 def _reduced(
     problem: Any,
     at: Mapping[str, Any] | None,
-    start: float,
+    span: tuple[float, float],
     fix: Iterable[str],
     parameters: Mapping[str, Any] | None,
     weights: Mapping[str, float] | None,
     rank: RankPolicy,
-) -> Reduction:
+) -> Reduction | NumericReduction:
+    start = span[0]
     if isinstance(problem, Reduction):
         rank = problem.policy if rank is DEFAULT_RANK else rank
         asked = at is not None or parameters or weights or fix or rank != problem.policy
@@ -182,23 +190,26 @@ def _reduced(
         return reduce(problem.dae, given, t=start, fix=fix, parameters=parameters, weights=weights, rank=rank)
     if isinstance(problem, DAE):
         return reduce(problem, at, t=start, fix=fix, parameters=parameters, weights=weights, rank=rank)
+    if isinstance(problem, NumericDAE):
+        refuse_symbolic(problem, parameters=parameters, weights=weights)
+        return reduce_numeric(problem, at, t=start, fix=fix, rank=rank, unit=span[1] - start)
     raise ProblemError(
         "solve: this is neither a DAE nor a Reduction", type(problem).__name__, "sr.dae or sr.reduce", "@sr.dae(…)"
     )
 
 
-def _resolved(atol: float, reduction: Reduction) -> float:
+def _resolved(atol: float, reduction: Reduction | NumericReduction) -> float:
     """Return the tolerance, not below the roundoff of unknowns of least norm: of these zeros are sums that cancel."""
     if reduction.selection is None:
         return atol
     return max(atol, ROUNDOFFS * EPS * float(np.abs(reduction.consistent.values(reduction.system.top_columns)).max()))
 
 
-_systems: WeakKeyDictionary[Reduction, dict[Any, Motion]] = WeakKeyDictionary()
+_systems: WeakKeyDictionary[Reduction | NumericReduction, dict[Any, Motion]] = WeakKeyDictionary()
 
 
 def _motion(
-    reduction: Reduction,
+    reduction: Reduction | NumericReduction,
     method: Any,
     pole: float,
     integrands: ca.Function | None,
@@ -212,14 +223,26 @@ def _motion(
     key = (type(integrator), integrator.name, pole, options, project)
     if key not in known:
         system = next((m.system for m in known.values() if m.system.pole == pole), None)
-        system = ReducedSystem(reduction, pole, integrands) if system is None else system
+        if system is None:
+            system = _system(reduction, pole, integrands)
         refusal = integrator.refuses(system)
         if refusal:
             raise ProblemError(
                 f"solve: {integrator.name} cannot integrate {reduction.dae.name}", refusal, "a method that can", "auto"
             )
-        known[key] = Motion(system, integrator, options, project)
+        made = NumericMotion if isinstance(system, NumericSystem) else Motion
+        known[key] = made(system, integrator, options, project)
     return known[key], why
+
+
+def _system(reduction: Reduction | NumericReduction, pole: float, integrands: ca.Function | None) -> System:
+    if isinstance(reduction, NumericReduction):
+        return NumericSystem(reduction)
+    return ReducedSystem(reduction, pole, integrands)
+
+
+def _watch(motion: Motion) -> Watch:
+    return NumericWatch(motion.system) if isinstance(motion.system, NumericSystem) else Watch(motion.system)
 
 
 def _solution(motion: Motion, march: March, names: tuple[str, ...], wanted: Array | None, why: str) -> DAESolution:
@@ -259,11 +282,10 @@ def _solution(motion: Motion, march: March, names: tuple[str, ...], wanted: Arra
 
 
 def _standing(motion: Motion, t: float) -> Stretch:
-    reduction, faces = motion.system.reduction, motion.system.faces
-    point, where = reduction.consistent, reduction.system
-    x = np.concatenate([point.values(where.state_columns), np.zeros(motion.system.quadratures)])
-    a = np.concatenate([point.values(where.top_columns)[list(faces.kept)], np.zeros(faces.multipliers)])
-    return Stretch(motion, Nodes(np.array([t]), x[None], a[None], np.zeros(1)), reduction.dae.data(t))
+    system = motion.system
+    z, a = system.carried(system.reduction.consistent)
+    x = np.concatenate([z, np.zeros(system.quadratures)])
+    return Stretch(motion, Nodes(np.array([t]), x[None], a[None], np.zeros(1)), system.reduction.dae.data(t))
 
 
 def _on_nodes(stretches: Sequence[Stretch]) -> tuple[Array, Array, Array, Array]:

@@ -16,8 +16,8 @@ from subriem.core.status import Status
 from subriem.integration.batch import Batch
 from subriem.integration.explicit import ExplicitFace, explicit_face
 from subriem.integration.integrator import Engine, Integrator, Options, Piece, grid
-from subriem.integration.reduced import ReducedSystem
 from subriem.integration.solution import DenseOutput
+from subriem.integration.system import System
 from subriem.integration.taylor import Taylor, joined
 from subriem.integration.taylorwalk import TaylorSegment
 
@@ -54,7 +54,7 @@ class TaylorPath:
 class TaylorEngine(Engine):
     """Runs of the explicit face; its polynomials give the nodes."""
 
-    def __init__(self, system: ReducedSystem, options: Options) -> None:
+    def __init__(self, system: System, options: Options) -> None:
         self.face: ExplicitFace = explicit_face(system)
         self._states = system.rates.numel_in(1)
         self._rtol = options.rtol
@@ -96,8 +96,10 @@ class TaylorMethod(Integrator):
 
     name = "taylor"
 
-    def refuses(self, system: ReducedSystem) -> str | None:
+    def refuses(self, system: System) -> str | None:
         """Return why not, or None."""
+        if not system.rates.is_a("SXFunction"):
+            return "Taylor series need the symbols of F, and it is a NumPy function"
         if not system.rates.numel_in(1):
             return "there are no states to follow: every variable is determined at each time"
         try:
@@ -106,6 +108,6 @@ class TaylorMethod(Integrator):
             return f"{error.what} ({error.got})"
         return None
 
-    def prepare(self, system: ReducedSystem, options: Options) -> Engine:
+    def prepare(self, system: System, options: Options) -> Engine:
         """Set it up; the compilation follows at the first stretch."""
         return TaylorEngine(system, options)

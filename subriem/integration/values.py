@@ -8,15 +8,16 @@ from typing import Any
 
 from subriem.core.errors import ProblemError
 from subriem.core.protocols import Array
+from subriem.integration.system import Reduced
 from subriem.reduction.consistent import jet_places
 from subriem.reduction.jets import jet_name
-from subriem.reduction.reduction import Reduction
+from subriem.reduction.protocols import Place
 
 
 class Values(Mapping[str, Any]):
     """The values of all jets at one time: v.x, v["x'"], v["theta"] (a column), v["theta[3]"]."""
 
-    def __init__(self, reduction: Reduction, row: Array) -> None:
+    def __init__(self, reduction: Reduced, row: Array) -> None:
         self._reduction, self._row = reduction, row
 
     def __getitem__(self, name: str) -> Any:
@@ -41,12 +42,13 @@ class Values(Mapping[str, Any]):
         return self._row.size
 
 
-def jet_names(reduction: Reduction) -> tuple[str, ...]:
+def jet_names(reduction: Reduced) -> tuple[str, ...]:
     """Return the names of the jets, in the order of `reduction.system.columns`."""
-    return tuple(jet_name(reduction.dae.variables[j], k) for j, k in reduction.system.columns)
+    columns: tuple[Place, ...] = reduction.system.columns
+    return tuple(jet_name(reduction.dae.variables[j], k) for j, k in columns)
 
 
-def named(reduction: Reduction, rows: Array, name: str) -> Array:
+def named(reduction: Reduced, rows: Array, name: str) -> Array:
     """Return the columns of a table of jets that a name stands for: (N,) for a scalar, (N, size) for a vector.
 
     Raises
@@ -59,7 +61,7 @@ def named(reduction: Reduction, rows: Array, name: str) -> Array:
 
 
 @lru_cache(maxsize=1024)
-def _columns(reduction: Reduction, name: str) -> tuple[list[int], bool]:
+def _columns(reduction: Reduced, name: str) -> tuple[list[int], bool]:
     places = jet_places(reduction.dae, name)
     position = {place: index for index, place in enumerate(reduction.system.columns)}
     missing = [place for place in places if place not in position]

@@ -6,8 +6,9 @@ import numpy as np
 
 from subriem.core.equilibrated import weakest_direction
 from subriem.core.protocols import Array
-from subriem.integration.reduced import Nodes, ReducedSystem
+from subriem.integration.reduced import Nodes
 from subriem.integration.stretch import Stretch
+from subriem.integration.system import System
 
 #: Allowed errors of the states by which an equation may be missed that follows from others, and one that only holds if
 #: it holds at the start, and drifts with them.
@@ -21,10 +22,10 @@ class Watch:
 
     Parameters
     ----------
-    system : ReducedSystem
+    system : ReducedSystem or NumericSystem
     """
 
-    def __init__(self, system: ReducedSystem) -> None:
+    def __init__(self, system: System) -> None:
         self.system = system
         certificate = system.reduction.certificate
         dropped = {*certificate.redundant, *certificate.invariants}

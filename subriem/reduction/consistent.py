@@ -15,9 +15,8 @@ from subriem.core.protocols import Array
 from subriem.core.rank import RankPolicy
 from subriem.core.sparse import damped_gauss_newton, equilibrate_sparse, row_lengths
 from subriem.core.validate import real_array
-from subriem.reduction.dae import DAE
 from subriem.reduction.jets import jet_name
-from subriem.reduction.prolongation import Place, Prolongation
+from subriem.reduction.protocols import JetSystem, NamedDAE, Place
 
 #: Largest residual of a consistent point, each equation divided by the length of its gradient, relative to the size of
 #: the point.
@@ -62,7 +61,7 @@ class ConsistentPoint:
         return self.jets[[position[place] for place in places]]
 
 
-def jet_places(dae: DAE, name: str) -> list[Place]:
+def jet_places(dae: NamedDAE, name: str) -> list[Place]:
     """Return the places (j, k) of a name like x', theta, theta[3]'' or theta^(4).
 
     Raises
@@ -77,7 +76,7 @@ def jet_places(dae: DAE, name: str) -> list[Place]:
     return [(j, order) for j in dae.entries(found["name"].strip())]
 
 
-def given_values(dae: DAE, at: Mapping[str, Any] | None, known: Iterable[Place]) -> dict[Place, float]:
+def given_values(dae: NamedDAE, at: Mapping[str, Any] | None, known: Iterable[Place]) -> dict[Place, float]:
     """Return the values of a mapping such as {"x": 0.6, "x'": 0, "theta": array} by place.
 
     Raises
@@ -101,7 +100,7 @@ def given_values(dae: DAE, at: Mapping[str, Any] | None, known: Iterable[Place])
     return found
 
 
-def fixed_places(dae: DAE, fix: str | Iterable[str], known: Iterable[Place]) -> list[Place]:
+def fixed_places(dae: NamedDAE, fix: str | Iterable[str], known: Iterable[Place]) -> list[Place]:
     """Return the places of the names in fix.
 
     Raises
@@ -117,7 +116,7 @@ def fixed_places(dae: DAE, fix: str | Iterable[str], known: Iterable[Place]) -> 
     return found
 
 
-def _check_known(dae: DAE, what: str, places: Iterable[Place], available: set[Place]) -> None:
+def _check_known(dae: NamedDAE, what: str, places: Iterable[Place], available: set[Place]) -> None:
     missing = [jet_name(dae.variables[j], k) for j, k in places if (j, k) not in available]
     if missing:
         raise ProblemError(
@@ -129,7 +128,7 @@ def _check_known(dae: DAE, what: str, places: Iterable[Place], available: set[Pl
 
 
 def consistent_point(
-    system: Prolongation,
+    system: JetSystem,
     t: float,
     q: Array,
     given: Mapping[Place, float],
@@ -144,7 +143,7 @@ def consistent_point(
 
     Parameters
     ----------
-    system : Prolongation
+    system : Prolongation or NumericJets
     t : float
     q : ndarray
         Data of the DAE.
@@ -193,9 +192,7 @@ def consistent_point(
     raise _inconsistent(system, t, q, start if best is None else best[1])
 
 
-def iterate(
-    system: Prolongation, t: float, q: Array, base: Array, free: np.ndarray, scales: Array | None = None
-) -> Array:
+def iterate(system: JetSystem, t: float, q: Array, base: Array, free: np.ndarray, scales: Array | None = None) -> Array:
     """Return the jets after damped Gauss-Newton rounds, the equations scaled anew by their gradients at each round.
 
     Parameters
@@ -238,7 +235,7 @@ def iterate(
     return base
 
 
-def scaled_residuals(system: Prolongation, t: float, q: Array, jets: Array) -> Array:
+def scaled_residuals(system: JetSystem, t: float, q: Array, jets: Array) -> Array:
     """Return each residual over the length of its gradient, which is about the distance to its zero set."""
     lengths = row_lengths(csc_array(system.sparse_jacobian(t, jets, q)[:, :-1]))
     return system.residual(t, jets, q) * _inverse(lengths)
@@ -248,7 +245,7 @@ def _inverse(lengths: Array) -> Array:
     return 1.0 / np.where(lengths > 0, lengths, 1.0)
 
 
-def is_consistent(system: Prolongation, t: float, q: Array, jets: Array) -> bool:
+def is_consistent(system: JetSystem, t: float, q: Array, jets: Array) -> bool:
     """Return whether the jets satisfy all equations within the tolerance."""
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what is not finite is not a point
         return _residual(system, t, q, jets) <= _tolerance(jets)
@@ -258,7 +255,7 @@ def _tolerance(jets: Array) -> float:
     return TOLERANCE * (1 + float(np.abs(jets).max(initial=0.0)))
 
 
-def _residual(system: Prolongation, t: float, q: Array, jets: Array) -> float:
+def _residual(system: JetSystem, t: float, q: Array, jets: Array) -> float:
     """Return the largest residual over the length of its gradient, the least one on a small way from the point.
 
     Beside a point where it is infinite a gradient makes any residual look small: sqrt(y) = 1 at y = 1e-30.
@@ -272,7 +269,7 @@ def _residual(system: Prolongation, t: float, q: Array, jets: Array) -> float:
     return float(values.max(initial=0.0)) if np.isfinite(values).all() else np.inf
 
 
-def _inconsistent(system: Prolongation, t: float, q: Array, jets: Array) -> InconsistentError:
+def _inconsistent(system: JetSystem, t: float, q: Array, jets: Array) -> InconsistentError:
     values = scaled_residuals(system, t, q, jets)
     raw = system.residual(t, jets, q)
     if not np.isfinite(values).all():

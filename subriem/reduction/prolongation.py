@@ -14,8 +14,7 @@ from subriem.core.errors import ReductionError
 from subriem.core.protocols import Array
 from subriem.reduction.dae import DAE
 from subriem.reduction.jets import jet_name
-
-Place = tuple[int, int]
+from subriem.reduction.protocols import Place
 
 
 class Prolongation:
