@@ -10,12 +10,15 @@ import numpy as np
 
 from subriem.core.protocols import Array
 
+#: Results that are not finite in one run of an engine, before it is stopped: each one shortened its step.
+PATIENCE = 4
+
 
 class Callback(ca.Callback):
     """(arguments…) -> column, evaluated by NumPy.
 
-    CasADi turns an exception into a RuntimeError and goes on trying. So the first one is kept here and NaN returned,
-    from then on without a call, until `raise_pending` raises it.
+    CasADi makes a RuntimeError of whatever is raised in it. So the exception is kept here until `raise_pending` raises
+    it. A result that is not finite makes an engine try a shorter step; it may do so PATIENCE times.
 
     Parameters
     ----------
@@ -46,26 +49,35 @@ class Callback(ca.Callback):
         ca.Callback.__init__(self)
         self.value, self.jacobian_blocks, self.sizes, self.length = value, jacobian, tuple(sizes), length
         self.raised: BaseException | None = None
+        self.undefined = 0
         self._derivatives: list[_Derivative] = []
         self.construct(name, {})
 
     def raise_pending(self) -> None:
-        """Raise what a call raised, as if CasADi had not been there."""
-        raised, self.raised = self.raised, None
+        """Raise what a call raised, as if CasADi had not been there; else be ready for the next run."""
+        raised, self.raised, self.undefined = self.raised, None, 0
         if raised is not None:
             raise raised
 
     def guarded(self, function: Callable[..., Any], arguments: Sequence[Any], results: Sequence[Any]) -> int:
-        """Write the function's arrays into CasADi's buffers; NaN if it raised, or where no argument is finite."""
+        """Write the function's arrays into CasADi's buffers, NaN where an argument is not finite.
+
+        What is raised here makes CasADi give up at once; of it, only what the function raised is kept.
+        """
         arrays = [
             np.frombuffer(view) if size else np.zeros(0) for view, size in zip(arguments, self.sizes, strict=False)
         ]
         found: Sequence[Array] | None = None
-        if self.raised is None and all(np.isfinite(array).all() for array in arrays):
+        if all(np.isfinite(array).all() for array in arrays):
             try:
                 found = function(*arrays)
             except BaseException as error:  # an interrupt too must pass through CasADi
                 self.raised = error
+                raise
+        if found is None or not all(np.isfinite(array).all() for array in found):
+            self.undefined += 1
+            if self.undefined > PATIENCE:
+                raise RuntimeError("the function is not finite")
         for i, result in enumerate(results):
             if result is not None and len(result):
                 np.frombuffer(result)[:] = np.nan if found is None else found[i].ravel(order="F")

@@ -213,20 +213,23 @@ class NumericWatch(Watch):
     system: NumericSystem
 
     def violated(self, stretch: Stretch) -> tuple[float, str] | None:
-        """Return when and how F is first violated: the form taken at the start holds there no longer."""
+        """Return when and how F depends on more of y' than at the start: then it is no longer what is integrated."""
+        splitting = self.system.splitting
+        if not splitting.Q.size:
+            return None
         jets, residuals = self._on(stretch)
-        worst = np.abs(np.nan_to_num(residuals, nan=0.0)).max(axis=1)
+        known = jets.copy()
+        known[:, 1::2] = np.nan_to_num(jets[:, 1::2], nan=0.0) @ splitting.P @ splitting.P.T
+        change = residuals - self.system.residuals(stretch.nodes.t, known, stretch.q)
+        worst = np.abs(np.nan_to_num(change, nan=0.0)).max(axis=1)
         broken = np.flatnonzero(worst > self._bound(stretch, jets))
         if not broken.size:
             return None
         k = int(broken[0])
-        i = int(np.argmax(np.abs(residuals[k])))
+        i = int(np.argmax(np.nan_to_num(np.abs(change[k]), nan=0.0)))
         t = float(stretch.nodes.t[max(k - 1, 0)])
-        kernel = ", ".join(
-            name
-            for name, row in zip(self.system.reduction.dae.variables, self.system.splitting.Q, strict=True)
-            if row.any()
-        )
+        variables = self.system.reduction.dae.variables
+        kernel = ", ".join(name for name, row in zip(variables, splitting.Q, strict=True) if row.any())
         return t, (
             f"ker dF/dy' is no longer what it was at the start (in {kernel}): {self.system.reduction.dae.equations[i]} "
             f"is missed by {worst[k]:.1e} at t = {stretch.nodes.t[k]:.6g}; a symbolic DAE has no such limit"
