@@ -42,12 +42,19 @@ def solution_parts(solution: DAESolution) -> Parts:
     Raises
     ------
     ProblemError
-        If the integrator is not one of this library.
+        If the integrator is not one of this library, or the equations are a NumPy function.
     TypeError
         If the statistics of an engine hold something that is no plain value.
     """
     held = {entry.name: getattr(solution, entry.name) for entry in fields(solution) if entry.name != "dense"}
     motion = solution.dense.stretches[0].motion
+    if not isinstance(motion.system, ReducedSystem):
+        raise ProblemError(
+            "a solution of a NumPy function cannot be saved",
+            solution.reduction.dae.name,
+            "a DAE of CasADi expressions: they are stored as lists of operations",
+            "sol.to_dict() for the numbers, or pickle if the function is importable",
+        )
     moved = {
         "pole": motion.system.pole,
         "integrands": motion.system.integrands,

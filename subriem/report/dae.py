@@ -58,6 +58,7 @@ class DAERun:
     @property
     def reduction(self) -> Reduction:
         """What was integrated."""
+        assert isinstance(self.solution.reduction, Reduction)
         return self.solution.reduction
 
     @property
