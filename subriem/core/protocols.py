@@ -110,6 +110,7 @@ class ResidualField(Field, Protocol):
         ...
 
 
+@runtime_checkable
 class Path(Protocol):
     """A sampled curve with dense output.
 

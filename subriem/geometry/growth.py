@@ -131,7 +131,7 @@ class Flags:
             scaled = _in_units(values)
             here, *around = (decide(matrix, self.policy, 1.0) for matrix in scaled)
             decisions.append(here)
-            chosen += _independent(scaled[0], chosen, here.rank)
+            chosen += independent_columns(scaled[0], chosen, here.rank)
             ranks.append((here.rank, *(decision.rank for decision in around)))
             if here.rank >= self.dim:
                 generating, reason = True, f"brackets of up to {step} fields fill the tangent space"
@@ -191,7 +191,7 @@ def _in_units(values: Array) -> Array:
     return rows[:, None] * np.where(noise, 0.0, values) * columns
 
 
-def _independent(matrix: Array, chosen: list[int], rank: int) -> list[int]:
+def independent_columns(matrix: Array, chosen: list[int], rank: int) -> list[int]:
     """Return the columns that complete the chosen ones to a basis of the range, the most independent first."""
     basis = np.linalg.qr(matrix[:, chosen])[0]
     rest = matrix - basis @ (basis.T @ matrix)

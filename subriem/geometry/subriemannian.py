@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import casadi as ca
 import numpy as np
 
+from subriem.core.casadi_map import BufferedFunction
 from subriem.core.errors import ProblemError, SolveError
-from subriem.core.protocols import Array
+from subriem.core.protocols import Array, Map
 from subriem.core.rank import DEFAULT_RANK, RankPolicy
 from subriem.core.status import Status
 from subriem.core.validate import positive, positive_integer, real_array, vector
@@ -20,6 +21,9 @@ from subriem.geometry.geodesic import Geodesic
 from subriem.geometry.growth import STEPS, Flags, Growth
 from subriem.geometry.normal import NormalFlow, exponentials
 from subriem.integration.fixed import ORDERS, Method
+
+if TYPE_CHECKING:
+    from subriem.geometry.maps import MapStructure
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -160,6 +164,31 @@ class SubRiemannian:
         inner = None if metric is None else compiled(metric, names, len(names), "metric", rows=len(names))
         return cls(projection(matrix, kept, inner), dim, names, name, rank, notes)
 
+    @classmethod
+    def from_map(cls, source: Map, *, rank: RankPolicy = DEFAULT_RANK, name: str = "map") -> MapStructure:
+        """Make the structure of a map theta -> x: V = range D^T with h(v, w) = <D v, D w>.
+
+        Parameters
+        ----------
+        source : Map
+            With K >= n.
+        rank : RankPolicy
+        name : str
+
+        Returns
+        -------
+        MapStructure
+            With the verbs of this class, and those of maps: curvature, holonomy, lift_path, wong.
+
+        Raises
+        ------
+        ProblemError, GeometryError
+            If it is no map, or K < n.
+        """
+        from subriem.geometry.maps import MapStructure
+
+        return MapStructure(source, rank, name)
+
     def __repr__(self) -> str:
         return f"<SubRiemannian {self.name}: {self.k} fields in dimension {self.dim}>"
 
@@ -181,6 +210,14 @@ class SubRiemannian:
     def point(self, q: Any, name: str = "q") -> Array:
         """Return q as an array of N finite numbers, or raise `ProblemError`."""
         return vector(q, name, self.n)
+
+    @cached_property
+    def _fields(self) -> BufferedFunction:
+        return BufferedFunction(self.frame)
+
+    def fields(self, q: Any) -> Array:
+        """Return X(q), shape (N, k)."""
+        return self._fields(self.point(q)).reshape(self.frame.size_out(0))
 
     def growth(self, q: Any, steps: int = STEPS) -> Growth:
         """Return the growth vector at a point, the brackets that give it, and whether they fill the tangent space.

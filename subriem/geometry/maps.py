@@ -1,0 +1,357 @@
+"""The geometry of a map theta -> x: V = range D^T, h(v, w) = <D v, D w>; by lifts for any K, by symbols for K <= 60.
+
+The frame of lifts X_i = D^+ e_i is orthonormal, D X_i = e_i. In both tiers D must have rank n where it is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import casadi as ca
+import numpy as np
+
+from subriem.core.equilibrated import decide
+from subriem.core.errors import GeometryError, ProblemError, RankError
+from subriem.core.factor import Factorization
+from subriem.core.jacobian import MapJacobian
+from subriem.core.lift import factorize, lift
+from subriem.core.map import parameter_name
+from subriem.core.protocols import Array, Map
+from subriem.core.rank import DEFAULT_RANK, EPS, RankPolicy
+from subriem.core.validate import vector
+from subriem.geometry.geodesic import Geodesic
+from subriem.geometry.growth import STEPS, Growth, independent_columns
+from subriem.geometry.horizontal import Holonomy, HorizontalPath, holonomy, lift_path, wong
+from subriem.geometry.subriemannian import SubRiemannian
+
+#: Largest K for which brackets and geodesics are derived symbolically.
+SYMBOLIC = 60
+#: Largest explicit array of curvature fields, in bytes.
+CURVATURE_BYTES = 2**30
+
+
+@dataclass(frozen=True, eq=False)
+class Curvature:
+    """The brackets [X_i, X_j] of the lifts at a point, fields in ker D.
+
+    Attributes
+    ----------
+    pairs : tuple of (int, int)
+        i < j.
+    fields : (m, K) ndarray
+    norms : (m,) ndarray
+        Euclidean lengths: what a small square loop of the outputs i, j leaves in the fibre, over its area.
+    residual : float
+        Largest |D [X_i, X_j]| over |D| |[X_i, X_j]|: roundoff.
+    terms : float
+        Largest length of what was subtracted: curvature below eps times this is zero.
+    """
+
+    pairs: tuple[tuple[int, int], ...]
+    fields: Array
+    norms: Array
+    residual: float
+    terms: float
+
+
+class Point:
+    """A map at a point, factored once: lifts, controls of a covector, second derivatives.
+
+    Parameters
+    ----------
+    source : Map
+    theta : (K,) ndarray
+    policy : RankPolicy
+    certify : bool
+        Decide the rank; a stage of an integrator does not.
+    """
+
+    def __init__(self, source: Map, theta: Array, policy: RankPolicy, certify: bool = True) -> None:
+        self.source, self.theta = source, theta
+        self.jacobian = MapJacobian(source, theta)
+        self.factor: Factorization = factorize(self.jacobian, policy, certify=certify)
+        decision = self.factor.decision
+        if decision is not None and not decision.full:
+            dependent = lift(source, np.zeros(source.n_out), theta, policy).dependent
+            rows = "; ".join(", ".join(group) for group in dependent)
+            raise RankError(
+                "the map has no lifts of all outputs here",
+                f"{decision}{f'; dependent: {rows}' if rows else ''}",
+                f"rank n = {source.n_out}",
+                "leave dependent outputs out, or another point",
+            )
+
+    def lift(self, w: Array) -> tuple[Array, Array]:
+        """Return v = D^+ w and its multiplier lam = (D D^T)^-1 w, v = D^T lam."""
+        v, multiplier, _ = self.factor.solve(w)
+        return v, multiplier
+
+    def vertical(self, v: Array) -> Array:
+        """Return (1 - P) v, the part of v in ker D."""
+        return v - self.lift(self.jacobian.jvp(v))[0]
+
+    def split(self, p: Array) -> tuple[Array, Array]:
+        """Return u and q of a covector p = D^T u + q, q in ker D: u = (D^+)^T p."""
+        along, u = self.lift(self.jacobian.jvp(p))
+        return u, p - along
+
+    def hessian(self, lam: Array, v: Array) -> Array:
+        """Return H_lam v = sum_a lam_a D^2 x_a v."""
+        return second_derivatives(self.source).hvp(self.theta, lam, v)
+
+
+def second_derivatives(source: Any) -> Any:
+    """Return the map itself if it has second derivatives.
+
+    Raises
+    ------
+    GeometryError
+        If it has none.
+    """
+    if not {"hvp", "second"} <= source.capabilities:
+        raise GeometryError(
+            "curvature and geodesics need second derivatives of the map",
+            f"capabilities {', '.join(sorted(source.capabilities)) or 'none'}",
+            "hvp and second",
+            "sr.map with CasADi expressions, or a network",
+        )
+    return source
+
+
+class MapStructure:
+    """The sub-Riemannian structure of a map; made by `SubRiemannian.from_map`.
+
+    Parameters
+    ----------
+    source : Map
+        With K >= n.
+    rank : RankPolicy
+    name : str
+
+    Attributes
+    ----------
+    dim, n : int
+        K, both.
+    k : int
+        The number of outputs.
+
+    Examples
+    --------
+    >>> import numpy as np, subriem as sr
+    >>> M = sr.SubRiemannian.from_map(sr.map(lambda q: [q[0], q[1] + q[0] * q[2]], 3))
+    >>> M.growth([0.0, 0.0, 0.0]).vector, M.curvature([0.0, 0.0, 0.0]).fields
+    ((2, 3), array([[0., 0., 1.]]))
+    """
+
+    def __init__(self, source: Map, rank: RankPolicy = DEFAULT_RANK, name: str = "map") -> None:
+        if not isinstance(source, Map):
+            raise ProblemError("from_map: this is no map", type(source).__name__, "sr.map, sr.numpy_map, a network", "")
+        if source.n_in < source.n_out:
+            raise GeometryError(
+                "the map has more outputs than parameters",
+                f"K = {source.n_in}, n = {source.n_out}",
+                "K >= n: horizontal curves lift output curves",
+                "fewer outputs; for K < n, |D theta'| is a Riemannian metric: from_frame with metric D^T D",
+            )
+        self.map, self.policy, self.name = source, rank, name
+        self.dim = self.n = source.n_in
+        self.k = source.n_out
+
+    def __repr__(self) -> str:
+        return f"<MapStructure {self.name}: {self.k} outputs of {self.dim} parameters>"
+
+    @property
+    def coordinates(self) -> tuple[str, ...]:
+        """Names of the parameters."""
+        return tuple(parameter_name(self.map, i) for i in range(self.n))
+
+    @cached_property
+    def symbolic(self) -> SubRiemannian | None:
+        """The structure with frame D^+ in symbols, for K <= 60 and maps with `.function`."""
+        return self._with_frame(lambda D: ca.solve(D @ D.T, D).T)
+
+    @cached_property
+    def gradients(self) -> SubRiemannian | None:
+        """The same distribution with the frame D^T: its brackets need no inverse."""
+        return self._with_frame(lambda D: D.T)
+
+    def _with_frame(self, frame: Any) -> SubRiemannian | None:
+        if "function" not in self.map.capabilities or self.n > SYMBOLIC:
+            return None
+        theta = ca.SX.sym("theta", self.n)
+        D = ca.jacobian(self.map.function(theta), theta)  # pyright: ignore[reportAttributeAccessIssue]
+        X = ca.Function("X", [theta], [ca.cse(ca.densify(frame(D)))], ["q"], ["X"])
+        return SubRiemannian(X, self.dim, self.coordinates, self.name, self.policy)
+
+    def _needs_symbols(self) -> SubRiemannian:
+        if self.symbolic is None:
+            raise GeometryError(
+                "this needs the map in symbols",
+                f"K = {self.n}, function {'known' if 'function' in self.map.capabilities else 'unknown'}",
+                f"a CasADi map or a network with K <= {SYMBOLIC}",
+                "wong, curvature, lift_path and holonomy work for any K",
+            )
+        return self.symbolic
+
+    def point(self, theta: Any, name: str = "theta") -> Array:
+        """Return theta as an array of K finite numbers, or raise `ProblemError`."""
+        return vector(theta, name, self.n)
+
+    def at(self, theta: Any, certify: bool = True) -> Point:
+        """Return the map factored at a point.
+
+        Raises
+        ------
+        RankError
+            If D has not rank n there.
+        """
+        return Point(self.map, self.point(theta), self.policy, certify)
+
+    def curvature(self, theta: Any, pairs: Sequence[tuple[int, int]] | None = None) -> Curvature:
+        """Return [X_i, X_j] = (1 - P)(H_(G^-1 e_j) X_i - H_(G^-1 e_i) X_j) at a point.
+
+        Parameters
+        ----------
+        theta : (K,) array_like
+        pairs : sequence of (int, int), optional
+            Of outputs; all with i < j unless given.
+
+        Raises
+        ------
+        RankError
+            If D has not rank n.
+        GeometryError
+            If the map has no second derivatives, or all pairs do not fit the memory.
+        """
+        wanted = [(i, j) for i in range(self.k) for j in range(i + 1, self.k)] if pairs is None else list(pairs)
+        if 8.0 * len(wanted) * self.n > CURVATURE_BYTES:
+            raise GeometryError(
+                "the curvature of all pairs of outputs does not fit the memory",
+                f"{len(wanted)} fields of {self.n} entries",
+                f"{CURVATURE_BYTES:.0e} bytes",
+                "pairs=[(0, 1), …]",
+            )
+        here = self.at(theta)
+        units = np.eye(self.k)
+        lifts = {i: here.lift(units[i]) for i in sorted({i for pair in wanted for i in pair})}
+        fields, terms, residual = np.empty((len(wanted), self.n)), 0.0, 0.0
+        size = here.factor.extremes().sigma_max
+        for row, (i, j) in enumerate(wanted):
+            (first, lam), (second, mu) = lifts[i], lifts[j]
+            one, other = here.hessian(mu, first), here.hessian(lam, second)
+            fields[row] = here.vertical(one - other)
+            terms = max(terms, float(np.linalg.norm(one) + np.linalg.norm(other)))
+            residual = max(residual, float(np.linalg.norm(here.jacobian.jvp(fields[row]))))
+        norms = np.linalg.norm(fields, axis=1)
+        return Curvature(tuple(wanted), fields, norms, residual / max(size * terms, 1e-300), terms)
+
+    def growth(self, theta: Any, steps: int = STEPS) -> Growth:
+        """Return the growth vector: by brackets of D^T in symbols, or to step 2 by the curvature.
+
+        Raises
+        ------
+        RankError, GeometryError
+            As `curvature` does, in the second case.
+        """
+        if self.gradients is not None:
+            return self.gradients.growth(theta, steps)
+        curvature, here = self.curvature(theta), self.at(theta)
+        lifts = np.array([here.lift(unit)[0] for unit in np.eye(self.k)])
+        first = decide(lifts / np.linalg.norm(lifts, axis=1)[:, None], self.policy)
+        found = np.where(curvature.norms > 1e3 * EPS * curvature.terms, 1.0, 0.0)[:, None] * curvature.fields
+        second = decide(found / max(curvature.norms.max(initial=0.0), 1e-300), self.policy, 1.0)
+        vector = (first.rank, first.rank + second.rank)
+        full = vector[-1] >= self.dim
+        words = tuple((i,) for i in range(self.k)) + curvature.pairs
+        reason = "brackets of 2 lifts fill it" if full else f"rank {vector[-1]} of {self.dim} by brackets of 2 lifts"
+        chosen = list(range(self.k)) + [self.k + i for i in independent_columns(found.T, [], second.rank)]
+        basis = np.vstack([lifts, found])[chosen].T
+        return Growth(vector, self.dim, full or None, reason, tuple(words[i] for i in chosen), basis, (first, second))
+
+    def lift_path(self, theta: Any, outputs: Any, *, rtol: float = 1e-10) -> HorizontalPath:
+        """Return the horizontal lift of a polygon of outputs: theta' = D^+ x'.
+
+        Parameters
+        ----------
+        theta : (K,) array_like
+        outputs : (m, n) array_like
+            Vertices, the first one x[theta].
+        rtol : float
+
+        Returns
+        -------
+        HorizontalPath
+            It ends with RANK_CHANGED where D loses rank.
+
+        Raises
+        ------
+        ProblemError
+            If the polygon does not fit or does not start at x[theta].
+        RankError
+            If D has not rank n at theta.
+        """
+        return lift_path(self, theta, outputs, rtol)
+
+    def holonomy(self, theta: Any, loop: Any, *, rtol: float = 1e-11) -> Holonomy:
+        """Return what the lift of a closed polygon of outputs leaves in the fibre, beside the area law.
+
+        Parameters
+        ----------
+        theta : (K,) array_like
+        loop : (m, n) array_like
+            Vertices, the first one x[theta]; the last edge leads back.
+
+        Raises
+        ------
+        SolveError
+            If D loses rank on the way; `.solution` holds the part.
+        """
+        return holonomy(self, theta, loop, rtol)
+
+    def wong(self, theta: Any, u: Any, q: Any = None, time: float = 1.0, *, rtol: float = 1e-10) -> HorizontalPath:
+        """Return the normal geodesic with output velocity u and charge q: theta' = D^+ u, p = D^T u + q.
+
+        The outputs bend by u_i' = sum_j u_j <q, [X_j, X_i]>, as in a magnetic field; |u| is constant. Without charge
+        the outputs run straight: the adapted flow.
+
+        Parameters
+        ----------
+        theta : (K,) array_like
+        u : (n,) array_like
+        q : (K,) array_like, optional
+            Its part in ker D is taken.
+        time : float
+        rtol : float
+
+        Raises
+        ------
+        GeometryError
+            If the map has no second derivatives.
+        RankError
+            If D has not rank n at theta.
+        """
+        second_derivatives(self.map)
+        return wong(self, theta, u, q, time, rtol)
+
+    def shoot(self, q: Any, p: Any, time: float, **options: Any) -> Geodesic:
+        """Return the normal geodesic of the symbolic tier; see `SubRiemannian.shoot`.
+
+        Raises
+        ------
+        GeometryError
+            If there is none: K > 60, or no `.function`.
+        """
+        return self._needs_symbols().shoot(q, p, time, **options)
+
+    def exponential(self, q: Any, p: Any, time: float = 1.0, **options: Any) -> Array:
+        """Return ends of normal geodesics by the symbolic tier; see `SubRiemannian.exponential`."""
+        return self._needs_symbols().exponential(q, p, time, **options)
+
+    def conserved(self, theta: Any) -> Array:
+        """Return functions of theta that every horizontal curve keeps, as far as the map knows them; (0,) if none."""
+        if "conserved" not in self.map.capabilities:
+            return np.zeros(0)
+        return self.map.conserved(self.point(theta))  # pyright: ignore[reportAttributeAccessIssue]
