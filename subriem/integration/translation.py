@@ -9,6 +9,7 @@ from typing import Any
 import casadi as ca
 
 from subriem.core.errors import ProblemError, optional_import
+from subriem.reduction.instructions import instructions
 
 #: A heyoka expression; the package is optional and untyped.
 Expression = Any
@@ -32,7 +33,6 @@ _MULTIVALUED = frozenset(
         ca.OP_ATAN2,
     }
 )
-_NAMES = {getattr(ca, name): name for name in dir(ca) if name.startswith("OP_")}
 
 
 def heyoka() -> Any:
@@ -74,42 +74,27 @@ def translate(
     [(2.0000000000000000 + sin(x))]
     """
     hy = heyoka()
-    if not function.is_a("SXFunction"):
-        raise ProblemError(
-            f"{function.name()} cannot be translated to heyoka",
-            function.class_name(),
-            "an SXFunction",
-            "function.expand(), or build it from SX symbols",
-        )
+    program, outputs = instructions(function)
     operations = _operations(hy, branch or (lambda s: hy.gt(s, hy.expression(0.0))))
-    work: dict[int, Expression] = {}
-    nonzeros: dict[int, Expression] = {}
-    for k in range(function.n_instructions()):
-        code, sources, targets = (
-            function.instruction_id(k),
-            function.instruction_input(k),
-            function.instruction_output(k),
-        )
-        if code == ca.OP_INPUT:
-            work[targets[0]] = inputs[sources[0]][sources[1]]
-        elif code == ca.OP_CONST:
-            work[targets[0]] = hy.expression(function.instruction_constant(k))
-        elif code == ca.OP_OUTPUT:
-            if targets[0] == 0:
-                nonzeros[targets[1]] = work[sources[0]]
-        elif code in operations:
-            work[targets[0]] = operations[code](*(work[i] for i in sources))
+    values: list[Expression] = []
+    for instruction in program:
+        if instruction.entry is not None:
+            values.append(inputs[instruction.entry[0]][instruction.entry[1]])
+        elif instruction.constant is not None:
+            values.append(hy.expression(instruction.constant))
+        elif instruction.code in operations:
+            values.append(operations[instruction.code](*(values[i] for i in instruction.sources)))
         else:
             raise ProblemError(
                 f"{function.name()} uses an operation that has no Taylor series here",
-                f"{_NAMES.get(code, code)} at instruction {k}",
+                instruction.name,
                 "arithmetic, powers, exp, log, trigonometric and hyperbolic functions, |x|, min, max, if_else",
                 "write the function without it, or take another integrator",
             )
-    outputs = [hy.expression(0.0)] * function.numel_out(0)
-    for k, place in enumerate(function.sparsity_out(0).find()):
-        outputs[place] = nonzeros[k]
-    return outputs
+    dense = [hy.expression(0.0)] * function.numel_out(0)
+    for place, position in zip(function.sparsity_out(0).find(), outputs, strict=True):
+        dense[place] = values[position]
+    return dense
 
 
 def multivalued(function: ca.Function) -> bool:

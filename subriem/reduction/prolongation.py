@@ -38,21 +38,11 @@ class Prolongation:
         self.rows: tuple[Place, ...] = tuple((i, k) for i, top in enumerate(self.c) for k in range(top + 1))
         self.columns: tuple[Place, ...] = tuple((j, k) for j, top in enumerate(self.d) for k in range(top + 1))
         self.jets, self.q, residuals = dae.symbols()
-        self._levels = self._differentiate(residuals)
-
-    def _differentiate(self, residuals: ca.SX) -> dict[Place, ca.SX]:
-        """Return the expressions by (i, k); all equations that need a k-th derivative are differentiated at once."""
-        found: dict[Place, ca.SX] = {}
         active = [i for i, top in enumerate(self.c) if top >= 0]
-        current = residuals[active] if active else ca.SX(0, 1)
-        for k in range(max(self.c, default=0) + 1):
-            if k:
-                keep = [position for position, i in enumerate(active) if self.c[i] >= k]
-                active = [active[position] for position in keep]
-                current = self.jets.derivative(current[keep])
-            for i, expression in zip(active, ca.vertsplit(current), strict=True):
-                found[i, k] = expression
-        return found
+        found = self.jets.derivatives(residuals[active], [self.c[i] for i in active])
+        self._levels = {
+            (i, k): level for i, levels in zip(active, found, strict=True) for k, level in enumerate(levels)
+        }
 
     def expressions(self, rows: Sequence[Place]) -> ca.SX:
         """Return the column of the f_i^(k) at the places (i, k)."""
