@@ -12,8 +12,8 @@ from subriem.core.protocols import Array
 from subriem.core.rank import EPS, RankDecision, RankPolicy
 
 #: Least and largest damping, relative to rows of length one. The least one leaves in a step the share
-#: 1e-13/sigma^2 of the residual, which the next step removes.
-DAMPINGS = (1e-13, 1.0)
+#: 1e-13/sigma^2 of the residual, which the next step removes; the largest one shortens a step 10^4 times.
+DAMPINGS = (1e-13, 1e4)
 #: Factor of the damping after a step that failed, and its inverse after one that went well.
 CHANGE = 100.0
 #: A step that leaves more than this share of the residual is a poor one, and this many of them in a row end it.

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csc_array, diags_array
 
 from subriem.core.errors import InconsistentError, ProblemError
 from subriem.core.protocols import Array
 from subriem.core.rank import RankPolicy
-from subriem.core.sparse import damped_gauss_newton, equilibrate_sparse, row_lengths
 from subriem.core.validate import real_array
 from subriem.reduction.jets import jet_name
+from subriem.reduction.newton import (
+    TOLERANCE,
+    contradicted,
+    iterate,
+    iterate_by_levels,
+    levels,
+    relative_residuals,
+    scaled_residuals,
+)
 from subriem.reduction.protocols import JetSystem, NamedDAE, Place
 
-#: Largest residual of a consistent point, each equation divided by the length of its gradient, relative to the size of
-#: the point.
-TOLERANCE = 1e-9
-#: Residual at which an iteration ends: far below the tolerance, since ranks are decided at the point.
-FINE = 3e-14
 #: Starts tried for the values the user left open: zero, then random ones.
 STARTS = 8
-#: Rounds of scaling the equations by their gradients and iterating.
-ROUNDS = 3
-#: Length of the way on which a gradient must not collapse, relative to the size of each value.
-ASIDE = 1e-8
+#: Distance of other starts from given values, relative to their size.
+ASTRAY = 0.1
+#: How much less the change of an open value costs than that of a given one.
+OPEN = 100.0
 _JET = re.compile(r"(?P<name>[^'^]+?)(?:(?P<primes>'+)|\^\((?P<order>\d+)\))?$")
 
 
@@ -44,7 +47,7 @@ class ConsistentPoint:
     columns : tuple of (int, int)
         (j, l) of each value.
     residual : float
-        Largest residual, each equation divided by the length of its gradient.
+        Largest residual, relative to the terms of its equation.
     moved : float
         Largest change of a value the user gave.
     """
@@ -148,8 +151,9 @@ def consistent_point(
     q : ndarray
         Data of the DAE.
     given : mapping
-        Values by place; the others are open. First only the open ones move; if that cannot satisfy the equations, the
-        given ones move too, by least norm.
+        Values by place; the others are open. First only the open ones move, from several starts; if that cannot
+        satisfy the equations, the given ones move too, by least norm and level by level (see `iterate_by_levels`): so
+        about by their distance to the set of solutions.
     fix : iterable of places
         Never moved.
     weights : mapping, optional
@@ -166,107 +170,61 @@ def consistent_point(
         If no start led to a point; names the equations that contradict each other, with their residuals.
     """
     columns = system.columns
-    held = np.array([place in given for place in columns])
+    held = np.array([place in given for place in columns], dtype=bool)
     fixed = np.isin(np.arange(len(columns)), [columns.index(place) for place in fix])
     cost = np.array([(weights or {}).get(place, 1.0) for place in columns])
     first = {**(guess or {}), **given}
     start = np.array([first.get(place, 0.0) for place in columns])
-    generator = np.random.default_rng(seed)
     best: tuple[float, Array] | None = None
-    open_, movable = np.flatnonzero(~held & ~fixed), np.flatnonzero(~fixed)
-    ways: list[tuple[np.ndarray, Array | None]] = [(movable, 1.0 / cost), (movable, None)]
-    ways = [(open_, None), *ways] if held.any() else ways[::-1]
-    for attempt in range(STARTS):
-        base = start if attempt == 0 else np.where(held, start, generator.standard_normal(start.size))
-        for moving, scales in ways:
-            if not moving.size:
-                continue
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # as in `is_consistent`
-                jets = iterate(system, t, q, base, moving, scales)
-                residual = _residual(system, t, q, jets)
-            if residual <= _tolerance(jets):
-                moved = float(np.abs(jets - start)[held].max()) if held.any() else 0.0
-                return ConsistentPoint(t, jets, columns, residual, moved)
-            if np.isfinite(residual) and (best is None or residual < best[0]):
-                best = residual, jets
+    for jets in _candidates(system, t, q, start, held, fixed, np.where(held, 1.0, OPEN) / cost, seed):
+        residual = float(relative_residuals(system, t, q, jets).max(initial=0.0))
+        if residual <= TOLERANCE:
+            moved = float(np.abs(jets - start)[held].max(initial=0.0))
+            return ConsistentPoint(t, jets, columns, residual, moved)
+        if np.isfinite(residual) and (best is None or residual < best[0]):
+            best = residual, jets
     raise _inconsistent(system, t, q, start if best is None else best[1])
 
 
-def iterate(system: JetSystem, t: float, q: Array, base: Array, free: np.ndarray, scales: Array | None = None) -> Array:
-    """Return the jets after damped Gauss-Newton rounds, the equations scaled anew by their gradients at each round.
+def _candidates(
+    system: JetSystem,
+    t: float,
+    q: Array,
+    start: Array,
+    held: np.ndarray,
+    fixed: np.ndarray,
+    scales: Array,
+    seed: int,
+) -> Iterator[Array]:
+    """Yield jets that may satisfy all equations: given values stay while any start of the others may do, then move."""
+    generator = np.random.default_rng(seed)
+    open_ = ~held & ~fixed
 
-    Parameters
-    ----------
-    base : ndarray
-        Start.
-    free : ndarray of int
-        Positions of the jets that may move.
-    scales : ndarray, optional
-        Units of the jets: the change of least norm is taken in them. Unless given, those that equilibrate the
-        Jacobian: so nothing depends on the units of the problem.
-    """
-    left = np.inf
-    for _ in range(ROUNDS):
-        start, size = base, 1 + float(np.abs(base).max())
-        matrix = csc_array(system.sparse_jacobian(t, start, q)[:, free])
-        if not np.isfinite(matrix.data).all():
-            return base
-        units = equilibrate_sparse(matrix)[2] if scales is None else scales[free]
-        rows = _inverse(row_lengths(csc_array(matrix @ diags_array(units))))
+    def others(jets: Array, moving: np.ndarray) -> Iterator[Array]:
+        """Yield other starts of the moving values up to the lowest level that failed, near those that are given."""
+        row_levels, column_levels = levels(system)
+        failed = row_levels[relative_residuals(system, t, q, jets) > TOLERANCE]
+        spread = np.where(held, ASTRAY * (1 + np.abs(start)), 1.0) * (moving & (column_levels <= failed.min(initial=0)))
+        for _ in range(STARTS - 1):
+            yield start + spread * generator.standard_normal(start.size)
 
-        def point(u: Array, start: Array = start, units: Array = units) -> Array:
-            jets = start.copy()
-            jets[free] += units * u
-            return jets
-
-        def value(u: Array, rows: Array = rows, point: Callable[[Array], Array] = point) -> Array:
-            return rows * system.residual(t, point(u), q)
-
-        def jacobian(
-            u: Array, rows: Array = rows, units: Array = units, point: Callable[[Array], Array] = point
-        ) -> csc_array:
-            return csc_array(diags_array(rows) @ system.sparse_jacobian(t, point(u), q)[:, free] @ diags_array(units))
-
-        zero = np.zeros(free.size)
-        previous, left = left, float(np.linalg.norm(value(zero)))
-        if not np.isfinite(left) or left <= FINE * size or left > previous / 2:
-            return base
-        base = point(damped_gauss_newton(value, jacobian, zero, FINE * size))
-    return base
-
-
-def scaled_residuals(system: JetSystem, t: float, q: Array, jets: Array) -> Array:
-    """Return each residual over the length of its gradient, which is about the distance to its zero set."""
-    lengths = row_lengths(csc_array(system.sparse_jacobian(t, jets, q)[:, :-1]))
-    return system.residual(t, jets, q) * _inverse(lengths)
-
-
-def _inverse(lengths: Array) -> Array:
-    return 1.0 / np.where(lengths > 0, lengths, 1.0)
-
-
-def is_consistent(system: JetSystem, t: float, q: Array, jets: Array) -> bool:
-    """Return whether the jets satisfy all equations within the tolerance."""
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what is not finite is not a point
-        return _residual(system, t, q, jets) <= _tolerance(jets)
-
-
-def _tolerance(jets: Array) -> float:
-    return TOLERANCE * (1 + float(np.abs(jets).max(initial=0.0)))
-
-
-def _residual(system: JetSystem, t: float, q: Array, jets: Array) -> float:
-    """Return the largest residual over the length of its gradient, the least one on a small way from the point.
-
-    Beside a point where it is infinite a gradient makes any residual look small: sqrt(y) = 1 at y = 1e-30.
-    """
-    values = np.abs(system.residual(t, jets, q))
-    lengths = row_lengths(csc_array(system.sparse_jacobian(t, jets, q)[:, :-1]))
-    way = ASIDE * (1 + np.abs(jets)) * np.random.default_rng(0).standard_normal(jets.size)
-    for aside in (jets + way, jets - way):
-        lengths = np.fmin(lengths, row_lengths(csc_array(system.sparse_jacobian(t, aside, q)[:, :-1])))
-    values = values * _inverse(lengths)
-    return float(values.max(initial=0.0)) if np.isfinite(values).all() else np.inf
+    if held.any() and open_.any():
+        jets = iterate_by_levels(system, t, q, start, open_)
+        yield jets
+        yield iterate(system, t, q, jets, np.flatnonzero(open_))
+        if not contradicted(system, t, q, start, open_):
+            for base in others(jets, open_):
+                yield iterate_by_levels(system, t, q, base, open_)
+    if fixed.all():
+        yield start
+        return
+    movable = np.flatnonzero(~fixed)
+    for base in chain([start], others(start, ~fixed)):
+        jets = iterate_by_levels(system, t, q, base, ~fixed, scales)
+        yield jets
+        for first in (jets, base):
+            for units in (scales, None):
+                yield iterate(system, t, q, first, movable, units)
 
 
 def _inconsistent(system: JetSystem, t: float, q: Array, jets: Array) -> InconsistentError:

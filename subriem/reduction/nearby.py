@@ -12,12 +12,13 @@ from subriem.core.protocols import Array
 from subriem.core.rank import RankPolicy
 from subriem.core.sparse import row_lengths
 from subriem.reduction.certificate import Certificate, certify
-from subriem.reduction.consistent import ConsistentPoint, consistent_point, is_consistent, iterate, scaled_residuals
+from subriem.reduction.consistent import ConsistentPoint, consistent_point
+from subriem.reduction.newton import is_consistent, iterate, natural_sizes, relative_residuals
 from subriem.reduction.prolongation import Prolongation
 
 #: Distance of points nearby, relative to the size of each value.
 NEARBY = 1e-2
-#: Residual, as a distance, above which a dropped equation does not follow from the others.
+#: Relative residual above which a dropped equation does not follow from the others.
 VIOLATED = 1e-7
 
 
@@ -26,7 +27,7 @@ def nearby_points(system: Prolongation, point: ConsistentPoint, q: Array) -> lis
 
     Where two branches of solutions cross, the first sort stays on the branch of the same unknowns.
     """
-    size = NEARBY * (1 + np.abs(point.jets))
+    size = NEARBY * natural_sizes(system, point.t, q, point.jets)
     states = np.isin(np.arange(size.size), [system.columns.index(place) for place in system.state_columns])
     generator = np.random.default_rng(0)
     later, every = point.t + _moment(system, point, q), np.ones_like(states)
@@ -92,8 +93,8 @@ def confirm_dependence(
     gone = sorted(set(range(len(system.rows))) - {system.rows.index(row) for row in rest.rows})
     violated, points = [], nearby_points(rest, point, q)
     for other in points:
-        residuals = np.abs(scaled_residuals(system, other.t, q, other.jets))[gone]
-        if residuals.max() > VIOLATED * (1 + float(np.abs(other.jets).max())):
+        residuals = relative_residuals(system, other.t, q, other.jets)[gone]
+        if residuals.max() > VIOLATED:
             violated.append(gone[int(residuals.argmax())])
     # a single one may lie on another branch of solutions of fewer equations
     if violated and 2 * len(violated) >= len(points):
@@ -104,11 +105,8 @@ def confirm_dependence(
 def _moment(system: Prolongation, point: ConsistentPoint, q: Array) -> float:
     """Return a time in which no value and no equation changes by more than NEARBY of its size."""
     place = {column: index for index, column in enumerate(system.columns)}
-    rates = [
-        abs(point.jets[place[j, k + 1]]) / (1 + abs(point.jets[index]))
-        for (j, k), index in place.items()
-        if (j, k + 1) in place
-    ]
+    sizes = natural_sizes(system, point.t, q, point.jets)
+    rates = [abs(point.jets[place[j, k + 1]]) / sizes[index] for (j, k), index in place.items() if (j, k + 1) in place]
     matrix = system.sparse_jacobian(point.t, point.jets, q)
     lengths = row_lengths(matrix[:, :-1])
     explicit = np.abs(matrix[:, [-1]].toarray().ravel()) / np.where(lengths > 0, lengths, 1.0)

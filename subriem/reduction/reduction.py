@@ -15,11 +15,12 @@ from subriem.core.protocols import Array
 from subriem.core.rank import RankDecision, RankPolicy
 from subriem.core.result import Check, Result
 from subriem.reduction.certificate import Certificate
-from subriem.reduction.consistent import TOLERANCE, ConsistentPoint
+from subriem.reduction.consistent import ConsistentPoint
 from subriem.reduction.dae import DAE
 from subriem.reduction.faces import Faces, build_faces
 from subriem.reduction.jets import jet_name
 from subriem.reduction.linearization import Linearization, linearize
+from subriem.reduction.newton import TOLERANCE
 from subriem.reduction.prolongation import Prolongation
 from subriem.reduction.repair import Combination
 from subriem.reduction.selection import Selection
@@ -277,13 +278,12 @@ class Reduction(Result):
     def checks(self) -> tuple[Check, ...]:
         """Residual of the consistent point, condition of the system Jacobian, and how far given values were moved."""
         decision = self.certificate.decision
-        size = 1 + float(np.abs(self.consistent.jets).max(initial=0.0))
         return (
             Check(
                 "residual",
                 self.consistent.residual,
-                TOLERANCE * size,
-                "largest residual of all equations, as a distance",
+                TOLERANCE,
+                "largest residual, relative to the terms of its equation",
             ),
             Check("cond J", decision.cond, None, str(decision)),
             Check("moved", self.consistent.moved, None, "largest change of a value that was given"),

@@ -24,6 +24,7 @@ from subriem.reduction.consistent import ConsistentPoint
 from subriem.reduction.dae import DAE
 from subriem.reduction.elimination import solve_affine
 from subriem.reduction.nearby import VIOLATED, nearby_points
+from subriem.reduction.newton import natural_sizes
 from subriem.reduction.prolongation import Place, Prolongation
 from subriem.reduction.stage import Stage
 
@@ -153,14 +154,17 @@ def _without_absent(
     values = point.values(places)
     arguments = [system.jets.t, unknowns, system.q]
     gradients = ca.Function("G", arguments, [ca.densify(ca.jacobian(parts, unknowns)), ca.densify(weights)])
-    random = np.random.default_rng(0)
+    random, q = np.random.default_rng(0), system.dae.data(point.t)
+    natural = dict(zip(system.columns, natural_sizes(system, point.t, q, point.jets), strict=True))
+    sizes = np.array([natural[place] for place in places])
     remaining = np.zeros(len(places))
     for _ in range(SAMPLES):
-        where = values + SPREAD * (1 + np.abs(values)) * random.standard_normal(values.size)
-        gradient, u = (answer.full() for answer in gradients(point.t, where, system.dae.data(point.t)))
-        size, terms = np.abs(u.T @ gradient).ravel(), (np.abs(u).T @ np.abs(gradient)).ravel()
-        share = size / np.where(terms > 0, terms, 1.0)
-        remaining = np.maximum(remaining, np.where(np.isfinite(share), share, 0.0))
+        where = values + SPREAD * sizes * random.standard_normal(values.size)
+        gradient, u = (answer.full() for answer in gradients(point.t, where, q))
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is not absent
+            size, terms = np.abs(u.T @ gradient).ravel(), (np.abs(u).T @ np.abs(gradient)).ravel()
+            share = size / np.where(terms > 0, terms, 1.0)
+        remaining = np.maximum(remaining, np.where(np.isfinite(share), share, 1.0))
     absent = [n for n, place in enumerate(places) if place in tops or not policy.decide([remaining[n]], 1.0).rank]
     if not absent:
         return combined
