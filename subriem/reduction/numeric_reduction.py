@@ -46,7 +46,7 @@ class NumericJets:
     def __init__(self, dae: NumericDAE, differential: np.ndarray | None = None, clock: float = STEP) -> None:
         self.dae, self.clock = dae, clock
         self.differential = np.ones(dae.n, dtype=bool) if differential is None else differential
-        self.d = (1,) * dae.n
+        self.c, self.d = (0,) * dae.n, (1,) * dae.n
         self.rows: tuple[Place, ...] = tuple((i, 0) for i in range(dae.n))
         self.columns: tuple[Place, ...] = tuple((j, k) for j in range(dae.n) for k in (0, 1))
 
@@ -79,7 +79,9 @@ class NumericJets:
         matrix = np.empty((self.dae.n, 2 * self.dae.n + 1))
         matrix[:, :-1:2], matrix[:, 1::2] = self.dae.jacobian(t, y, dy)
         matrix[:, -1] = self.slope(t, y, dy, np.zeros(self.dae.n))
-        return csc_array(matrix)
+        shape, size = matrix.shape, matrix.size  # zeros too, since the places must not depend on the point
+        places = np.tile(np.arange(shape[0]), shape[1]), np.arange(0, size + 1, shape[0])
+        return csc_array((matrix.ravel(order="F"), *places), shape=shape)
 
     def slope(self, t: float, y: Array, dy: Array, along: Array) -> Array:
         """Return dF(t + s, y + s v, y')/ds at s = 0 for a velocity v, by a difference quotient."""
@@ -206,10 +208,9 @@ class NumericReduction(Result):
     @property
     def checks(self) -> tuple[Check, ...]:
         """Residual of the consistent point, and condition of dF/dz."""
-        size = 1 + float(np.abs(self.consistent.jets).max(initial=0.0))
         decision = self.certificate.decision
         return (
-            Check("residual", self.consistent.residual, TOLERANCE * size, "largest residual, as a distance"),
+            Check("residual", self.consistent.residual, TOLERANCE, "largest residual, relative to the terms"),
             Check("cond J", decision.cond, None, str(decision)),
             Check("moved", self.consistent.moved, None, "largest change of a value that was given"),
         )

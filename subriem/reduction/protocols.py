@@ -72,6 +72,11 @@ class JetSystem(Protocol):
         ...
 
     @property
+    def c(self) -> Sequence[int]:
+        """How often each equation is differentiated at most."""
+        ...
+
+    @property
     def d(self) -> Sequence[int]:
         """Highest derivative of each variable among `columns`."""
         ...
