@@ -41,6 +41,8 @@ class Growth:
         Their values at the point.
     decisions : tuple of RankDecision
         One for each step, taken with the fields and the coordinates in units of their sizes near the point.
+    around : tuple of tuple of int
+        Growth vectors, up to the same step, at points in general position around it; empty where none was looked at.
 
     Examples
     --------
@@ -58,6 +60,7 @@ class Growth:
     words: tuple[Word, ...]
     basis: Array
     decisions: tuple[RankDecision, ...]
+    around: tuple[tuple[int, ...], ...] = ()
 
     @property
     def step(self) -> int:
@@ -146,9 +149,10 @@ class Flags:
                 break
         else:
             reason = f"rank {ranks[-1][0]} of {self.dim} by brackets of up to {steps} fields"
-        vector = tuple(rank[0] for rank in ranks)
-        basis = tuple(words[i] for i in chosen)
-        return Growth(vector, self.dim, generating, reason, basis, values[0][:, chosen], tuple(decisions))
+        # each up to the step that fills the tangent space
+        vector, *around = (v[: v.index(self.dim) + 1] if self.dim in v else v for v in zip(*ranks, strict=True))
+        basis, at = tuple(words[i] for i in chosen), values[0][:, chosen]
+        return Growth(vector, self.dim, generating, reason, basis, at, tuple(decisions), tuple(around))
 
 
 def _layer(brackets: Brackets, step: int, points: Array, sizes: dict[Word, float]) -> tuple[list[Word], Array]:

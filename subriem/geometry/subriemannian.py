@@ -19,7 +19,10 @@ from subriem.core.validate import positive, positive_integer, real_array, vector
 from subriem.geometry.frame import check_independent, compiled, independent_forms, orthonormal, projection
 from subriem.geometry.geodesic import Geodesic
 from subriem.geometry.growth import STEPS, Flags, Growth
+from subriem.geometry.nilpotent import NilpotentApproximation, nilpotent
 from subriem.geometry.normal import NormalFlow, exponentials
+from subriem.geometry.popp import popp
+from subriem.geometry.regularity import Regularity, Verdict, bracket_generating, equiregular
 from subriem.integration.fixed import ORDERS, Method
 
 if TYPE_CHECKING:
@@ -240,6 +243,51 @@ class SubRiemannian:
             If the fields are not defined there.
         """
         return self.flags.growth(self.point(q), positive_integer(steps, "steps"))
+
+    def bracket_generating(self, q: Any, steps: int = STEPS) -> Verdict:
+        """Return whether brackets of the fields fill the tangent space at a point; arguments and errors of `growth`.
+
+        Where they do on a connected manifold, any two points are joined by horizontal curves (Chow, Rashevskii).
+        """
+        return bracket_generating(self.growth(q, steps))
+
+    def equiregular(self, q: Any, steps: int = STEPS) -> Regularity:
+        """Return whether the growth vector is the same around a point; arguments and errors of `growth`."""
+        return equiregular(self.growth(q, steps))
+
+    def nilpotent(self, q: Any, steps: int = STEPS) -> NilpotentApproximation:
+        """Return privileged coordinates and the nilpotent approximation at a point, regular or not.
+
+        Raises
+        ------
+        ProblemError
+            If q does not fit.
+        GeometryError
+            If brackets of up to `steps` fields do not fill the tangent space, or the coordinates are redundant.
+        """
+        return nilpotent(self, self.point(q), positive_integer(steps, "steps"))
+
+    def popp(self, q: Any, steps: int = STEPS) -> float:
+        """Return the density of Popp's volume at a point, with respect to Lebesgue measure in the coordinates.
+
+        On a redundant chart it is with respect to the volume the manifold has as a part of R^N. The normalisation is
+        that of Barilari and Rizzi; of a Riemannian structure it is the Riemannian volume.
+
+        Raises
+        ------
+        ProblemError
+            If q does not fit.
+        GeometryError
+            If brackets of up to `steps` fields do not fill the tangent space, or the growth vector changes around q.
+
+        Examples
+        --------
+        >>> import subriem as sr
+        >>> heisenberg = sr.SubRiemannian.from_frame(lambda q: [[1, 0, -q[1] / 2], [0, 1, q[0] / 2]], 3)
+        >>> round(heisenberg.popp([0.1, 0.2, 0.3]) ** 2, 12)
+        0.5
+        """
+        return popp(self.flags, self.point(q), positive_integer(steps, "steps"))
 
     @cached_property
     def normal(self) -> NormalFlow:
