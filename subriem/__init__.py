@@ -28,6 +28,7 @@ from subriem.core.rank import RankDecision, RankPolicy, RankWarning
 from subriem.core.status import Status
 from subriem.flows.follow import follow
 from subriem.flows.run import Until
+from subriem.geometry.checks import check_space
 from subriem.geometry.compare import compare
 from subriem.geometry.subriemannian import SubRiemannian
 from subriem.integration.events import Event
@@ -63,6 +64,7 @@ __all__ = [
     "SubriemError",
     "Until",
     "check_map",
+    "check_space",
     "compare",
     "dae",
     "dependent_rows",
