@@ -18,6 +18,7 @@ from subriem.integration.fixed import Method
 
 if TYPE_CHECKING:
     from subriem.geometry.conjugate import ConjugateTimes
+    from subriem.geometry.singular import SingularPoint
     from subriem.geometry.subriemannian import SubRiemannian
 
 
@@ -174,6 +175,12 @@ class Geodesic(Result):
         from subriem.geometry.conjugate import conjugate_times
 
         return conjugate_times(self)
+
+    def singular_points(self) -> tuple[SingularPoint, ...]:
+        """Return the points at which the growth vector is not that of the path around; see `singular_points`."""
+        from subriem.geometry.singular import singular_points
+
+        return singular_points(self.structure, self)
 
     @property
     def checks(self) -> tuple[Check, ...]:

@@ -129,9 +129,9 @@ class Flags:
         ranks, decisions, chosen = [], list[RankDecision](), list[int]()
         generating, reason, brackets = None, "", self.brackets()
         for step in range(1, steps + 1):
-            new, layer = _layer(brackets, step, points, sizes)
+            new, layer = layer_values(brackets, step, points, sizes)
             values, words = np.concatenate([values, layer], axis=2), words + new
-            scaled = _in_units(values)
+            scaled = values * units(values)
             here, *around = (decide(matrix, self.policy, 1.0) for matrix in scaled)
             decisions.append(here)
             chosen += independent_columns(scaled[0], chosen, here.rank)
@@ -155,7 +155,7 @@ class Flags:
         return Growth(vector, self.dim, generating, reason, basis, at, tuple(decisions), tuple(around))
 
 
-def _layer(brackets: Brackets, step: int, points: Array, sizes: dict[Word, float]) -> tuple[list[Word], Array]:
+def layer_values(brackets: Brackets, step: int, points: Array, sizes: dict[Word, float]) -> tuple[list[Word], Array]:
     """Return the words of a step and their brackets (points, N, count), without those that vanish identically.
 
     Their sizes around the point are noted in `sizes`; a bracket with one that vanishes vanishes.
@@ -183,8 +183,8 @@ def _layer(brackets: Brackets, step: int, points: Array, sizes: dict[Word, float
     return [words[number] for number in kept], values[:, :size, kept]
 
 
-def _in_units(values: Array) -> Array:
-    """Return matrices (points, N, count) with rows and columns in units of their sizes over all points.
+def units(values: Array) -> Array:
+    """Return factors (N, count) that put rows and columns of matrices (points, N, count) in units of their sizes.
 
     A bracket that is roundoff at one point stays it: its size is that of its neighbours. Entries that are roundoff of
     their column at all points count as zero, so that no coordinate is scaled up that no field moves.
@@ -192,7 +192,7 @@ def _in_units(values: Array) -> Array:
     sizes = np.abs(values).max(axis=0)
     noise = sizes <= ROUNDOFFS * EPS * sizes.max(axis=0, initial=0.0)
     _, rows, columns = equilibrate(np.where(noise, 0.0, sizes))
-    return rows[:, None] * np.where(noise, 0.0, values) * columns
+    return np.where(noise, 0.0, rows[:, None] * columns)
 
 
 def independent_columns(matrix: Array, chosen: list[int], rank: int) -> list[int]:
