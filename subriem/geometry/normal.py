@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import sqrt
 
 import casadi as ca
 import numpy as np
@@ -11,7 +12,9 @@ import numpy as np
 from subriem.core.casadi_map import BufferedFunction
 from subriem.core.errors import SolveError
 from subriem.core.protocols import Array
+from subriem.integration.batch import Batch
 from subriem.integration.fixed import FixedSteps, Method
+from subriem.integration.taylor import Taylor
 
 #: Steps of the first, coarser run.
 START = 10
@@ -84,6 +87,19 @@ class NormalFlow:
         return ca.Function("rates", [z], [ca.densify(rates)])
 
     @cached_property
+    def energies(self) -> Batch:
+        """Rows (q, p) -> [H], H of shape (B, 1)."""
+        z, u, _ = self._symbols
+        return Batch(ca.Function("energy", [z], [ca.dot(u, u) / 2]))
+
+    @cached_property
+    def series(self) -> Taylor:
+        """The flow by Taylor series, compiled by heyoka when it is first run."""
+        t, none = ca.SX.sym("t"), ca.SX.sym("none", 0)
+        z, _, rates = self._symbols
+        return Taylor(ca.Function("rates", [t, z, none], [ca.densify(rates)]))
+
+    @cached_property
     def variational(self) -> ca.Function:
         """(q, p, Z) -> their rates, Z = d(q, p)/dp_0 of shape (2 N, N), column by column."""
         z, _, rates = self._symbols
@@ -154,15 +170,14 @@ def exponentials(flow: NormalFlow, q: Array, p: Array, time: float, tolerance: f
     SolveError
         If one does not converge within the most steps; `.solution` holds the ends found, NaN among them.
     """
-    z, steps, times = np.hstack([q, p]), flow.stepper("dop853"), np.full(q.shape[0], time)
+    z, steps = np.hstack([q, p]), flow.stepper("dop853")
     count, ratio = 2 * START, 2.0
-    coarse, ends = steps.ends(z, times, START), steps.ends(z, times, count)
+    coarse, ends = (steps.ends(z, time, number)[:, : flow.n] for number in (START, count))
     while True:
-        size = 1.0 + np.abs(ends[:, : flow.n]).max(axis=1)
-        errors = np.abs(ends - coarse)[:, : flow.n].max(axis=1) / size / (ratio**steps.order - 1)
+        errors = relative_changes(ends, coarse) / (ratio**steps.order - 1)
         error = float(errors.max())
-        if error <= max(tolerance, ROUNDOFF * np.sqrt(count)):
-            return ends[:, : flow.n]
+        if error <= max(tolerance, ROUNDOFF * sqrt(count)):
+            return ends
         if count >= MOST:
             worst = int(np.argmax(np.where(np.isfinite(errors), errors, np.inf)))
             raise SolveError(
@@ -170,8 +185,13 @@ def exponentials(flow: NormalFlow, q: Array, p: Array, time: float, tolerance: f
                 f"number {worst}: estimated error {errors[worst]:.1e} with {count} steps",
                 f"an error of at most {tolerance:g}",
                 "a shorter time, or shoot(…, throw=False) to see where it ends",
-                ends[:, : flow.n],
+                ends,
             )
         wished = GROWTH if not np.isfinite(error) else MARGIN * (error / tolerance) ** (1 / steps.order)
         more = min(int(np.ceil(count * np.clip(wished, MARGIN, GROWTH))), MOST)
-        ratio, count, coarse, ends = more / count, more, ends, steps.ends(z, times, more)
+        ratio, count, coarse, ends = more / count, more, ends, steps.ends(z, time, more)[:, : flow.n]
+
+
+def relative_changes(ends: Array, others: Array) -> Array:
+    """Return the largest differences of the rows of two arrays relative to 1 + |q|."""
+    return np.abs(ends - others).max(axis=1) / (1.0 + np.abs(ends).max(axis=1))

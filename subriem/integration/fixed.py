@@ -65,11 +65,11 @@ class FixedSteps:
         """Return the points after 0, 1, …, `count` steps, (count + 1, m)."""
         return np.vstack([z, self._paths(count)(z, np.full(count, time / count)).T])
 
-    def ends(self, z: Array, times: Array, count: int) -> Array:
-        """Return where many paths are after `count` steps, (B, m), from the rows of z (B, m)."""
+    def ends(self, z: Array, times: Array | float, count: int) -> Array:
+        """Return where many paths are after `count` steps, (B, m), from the rows of z (B, m), in a time or in many."""
         many = z.shape[0]
-        steps = np.broadcast_to(np.asarray(times) / count, (many,))
-        return self._ends(count, many)(z.ravel(), np.repeat(steps, count)).reshape((-1, many), order="F").T
+        steps = np.full(many * count, times / count) if isinstance(times, float) else np.repeat(times / count, count)
+        return self._ends(count, many)(z.ravel(), steps).reshape((-1, many), order="F").T
 
     def advance(self, z: Array, times: Array) -> Array:
         """Return where many paths are after one step of length `times` (B,) from the rows of z (B, m)."""

@@ -93,6 +93,21 @@ def test_ends_count_and_each_point_counts_once():
         assert point.t == pytest.approx(0.5 + shift, abs=1e-12)
 
 
+def test_a_point_between_two_nodes_counts_once():
+    """Midway between nodes both have the same singular value."""
+    middle = curve(lambda t: (t - 0.5 - 1 / 512, t))
+    (point,) = singular_points(grushin(), middle, nodes=256)
+    assert point.t == pytest.approx(0.5 + 1 / 512, abs=1e-12)
+
+
+def test_next_to_an_end_nothing_is_asked_beyond_it():
+    for time in (3.0, -3.0):
+        x = -0.008 * np.sign(time)
+        (point,) = grushin().shoot([x, 0], [1, 0.5], time).singular_points()
+        assert point.t == pytest.approx(-x, rel=1e-4)
+        assert abs(point.q[0]) < 1e-12
+
+
 def test_close_points_are_told_apart_on_more_nodes():
     close = curve(lambda t: ((t - 0.5) * (t - 0.503), t))
     assert len(singular_points(grushin(), close, nodes=3000)) == 2
