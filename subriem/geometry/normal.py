@@ -163,7 +163,7 @@ class NormalFlow:
 
 
 def exponentials(flow: NormalFlow, q: Array, p: Array, time: float, tolerance: float) -> Array:
-    """Return the ends of many geodesics (B, N) from the rows of q and p, with the same number of steps for all.
+    """Return the ends of many geodesics (B, N) from the rows of q and p; those not yet exact enough take more steps.
 
     Raises
     ------
@@ -173,23 +173,27 @@ def exponentials(flow: NormalFlow, q: Array, p: Array, time: float, tolerance: f
     z, steps = np.hstack([q, p]), flow.stepper("dop853")
     count, ratio = 2 * START, 2.0
     coarse, ends = (steps.ends(z, time, number)[:, : flow.n] for number in (START, count))
+    rows, finer = np.arange(len(z)), ends
     while True:
-        errors = relative_changes(ends, coarse) / (ratio**steps.order - 1)
-        error = float(errors.max())
-        if error <= max(tolerance, ROUNDOFF * sqrt(count)):
+        errors = relative_changes(finer, coarse) / (ratio**steps.order - 1)
+        left = ~(errors <= max(tolerance, ROUNDOFF * sqrt(count)))  # NaN is left
+        if not left.any():
             return ends
+        rows, errors = rows[left], np.where(np.isfinite(errors), errors, np.inf)[left]
+        worst = int(np.argmax(errors))
         if count >= MOST:
-            worst = int(np.argmax(np.where(np.isfinite(errors), errors, np.inf)))
             raise SolveError(
                 "a geodesic could not be followed to its end",
-                f"number {worst}: estimated error {errors[worst]:.1e} with {count} steps",
+                f"number {rows[worst]}: estimated error {errors[worst]:.1e} with {count} steps",
                 f"an error of at most {tolerance:g}",
                 "a shorter time, or shoot(…, throw=False) to see where it ends",
                 ends,
             )
-        wished = GROWTH if not np.isfinite(error) else MARGIN * (error / tolerance) ** (1 / steps.order)
+        wished = MARGIN * float(errors[worst] / tolerance) ** (1 / steps.order)
         more = min(int(np.ceil(count * np.clip(wished, MARGIN, GROWTH))), MOST)
-        ratio, count, coarse, ends = more / count, more, ends, steps.ends(z, time, more)[:, : flow.n]
+        ratio, count, coarse = more / count, more, ends[rows]
+        finer = steps.ends(z[rows], time, more)[:, : flow.n]
+        ends[rows] = finer
 
 
 def relative_changes(ends: Array, others: Array) -> Array:

@@ -396,6 +396,8 @@ class SubRiemannian:
                 raise ProblemError(
                     f"{name} has the wrong shape", f"{array.shape}", f"({self.n},) or (B, {self.n})", "one row for each"
                 )
+        if arrays[0].shape == arrays[1].shape:
+            return arrays[0], arrays[1]
         try:
             starts, covectors = np.broadcast_arrays(*arrays)
         except ValueError as error:

@@ -384,6 +384,8 @@ def test_least_length_with_planes_of_different_speed():
     assert least_length(0.0, [3.0, 4.0], [1.0, 2.0]) == pytest.approx(5.0, rel=1e-14)
     assert least_length(1.0, [0.0, 0.0], [1.0, 2.0]) == pytest.approx(np.sqrt(2 * pi), rel=1e-14)
     assert least_length(5.0, [1.0, 0.0], [1.0, 2.0]) == pytest.approx(np.sqrt(10 * pi), rel=1e-14)
+    carried = 20 * pi / 3 + pi / 3 / np.sqrt(3)
+    assert least_length(5.0, [1.0, 0.0], [1.0, 3.0]) == pytest.approx(np.sqrt(carried), rel=1e-14)
 
 
 def test_quadrature_is_exact_to_roundoff():
