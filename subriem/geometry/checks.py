@@ -131,11 +131,16 @@ def _start(structure: SubRiemannian, q: Any) -> Array:
 
 def _shot(structure: SubRiemannian, q: Array, rng: np.random.Generator) -> Geodesic:
     """Return a random geodesic of unit speed."""
-    while True:
-        p = rng.standard_normal(structure.n)
-        speed = float(np.linalg.norm(structure.normal.controls(np.concatenate([q, p]))))
-        if speed > 0:
-            return structure.shoot(q, p / speed, TIME, rtol=RTOL)
+    p = rng.standard_normal(structure.n)
+    speed = float(np.linalg.norm(structure.normal.controls(np.concatenate([q, p]))))
+    if not speed > 0:
+        raise ProblemError(
+            "no geodesic leaves the point",
+            f"speed {speed:g} at q = {np.array2string(q, precision=6)}",
+            "a point where the fields are finite and do not all vanish",
+            "check_space(structure, q=[…])",
+        )
+    return structure.shoot(q, p / speed, TIME, rtol=RTOL)
 
 
 def _along(shots: list[Geodesic]) -> list[Check]:
@@ -230,7 +235,15 @@ def _gap(one: Array, other: Array) -> float:
 
 def _column(value: Any, structure: SubRiemannian) -> ca.SX:
     """Return the product g h as a column of N entries."""
-    column = ca.SX(ca.vertcat(*value) if isinstance(value, list | tuple) else value)
+    try:
+        column = ca.SX(ca.vertcat(*value) if isinstance(value, list | tuple) else value)
+    except (NotImplementedError, TypeError, RuntimeError) as error:
+        raise ProblemError(
+            "translate gives no CasADi expressions",
+            f"{type(value).__name__}: {str(error).splitlines()[0]}",
+            f"{structure.n} SX expressions in g and h",
+            "lambda g, h: [g[0] + h[0]]",
+        ) from error
     if column.shape != (structure.n, 1):
         raise ProblemError(
             "translate gives no point",

@@ -151,9 +151,13 @@ def test_bad_arguments_are_refused():
         {"weights": "112"},
         {"q": [0, 0]},
         {"translate": lambda g, h: [g[0]]},
+        {"translate": lambda g, h: ["a", h[0], g[0]]},
     ):
         with pytest.raises(sr.ProblemError):
             sr.check_space(heisenberg(), **options)
+    vanishing = sr.SubRiemannian.from_frame(lambda q: [[q[0], 0], [0, q[0]]], 2)
+    with pytest.raises(sr.ProblemError, match="no geodesic leaves"):
+        sr.check_space(vanishing)
 
 
 def test_a_nan_fails():

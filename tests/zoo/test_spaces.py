@@ -328,6 +328,10 @@ def test_distances_are_left_invariant_and_symmetric():
     assert space.distance(b, a) == pytest.approx(d, rel=1e-14)
     assert space.distance(space.product(g, a), space.product(g, b)) == pytest.approx(d, rel=1e-13)
     assert d <= space.distance(a, g) + space.distance(g, b)
+    drive = [get("se2").product([0.3, -0.2, 0.7], end) for end in ([0, 0, 0], [2, 0, 0], [0, 0, -0.4], [1, 1, 0])]
+    assert get("se2").distance(drive[0], drive[1]) == pytest.approx(2.0, rel=1e-14)
+    assert get("se2").distance(drive[0], drive[2]) == pytest.approx(0.4, rel=1e-14)
+    assert get("se2").distance(drive[0], drive[3]) is None
 
 
 def test_the_distance_is_continuous_at_the_vertical_axis():
@@ -426,6 +430,7 @@ def test_an_unknown_name_suggests_a_near_one():
         lambda: free_nilpotent(2, 0),
         lambda: contact(np.nan),
         lambda: get("heisenberg").exponential([0, 0], [1, 0, 0], 1.0),
+        lambda: get("grushin").product([0, 0], [0, 0]),
     ],
 )
 def test_bad_arguments_are_refused(make):

@@ -14,6 +14,9 @@ from subriem.geometry.subriemannian import SubRiemannian
 from subriem.zoo.spaces.elliptic import first_root, jacobi, quadrature
 from subriem.zoo.spaces.space import Cut, Space
 
+#: Roundoff in a point that was translated.
+_ROUNDOFF = 1e-14
+
 
 def se2() -> Space:
     """Return SE(2): cos th dx + sin th dy and d_th, with the angle on the real line.
@@ -57,9 +60,10 @@ def se2() -> Space:
 def _length(q: Array) -> float | None:
     """Return the length of a straight drive or a turn on the spot: |u| is at least both rates."""
     turn = abs(float(np.remainder(q[2] + pi, 2 * pi)) - pi)
-    if not q[0] and not q[1]:
+    roundoff = _ROUNDOFF * (1.0 + abs(float(q[0])))
+    if hypot(q[0], q[1]) <= roundoff:
         return turn
-    return abs(float(q[0])) if not q[1] and not turn else None
+    return abs(float(q[0])) if max(abs(q[1]), turn) <= roundoff else None
 
 
 def _exp(p: Array, t: float) -> Array:

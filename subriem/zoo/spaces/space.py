@@ -11,6 +11,7 @@ import casadi as ca
 import numpy as np
 
 from subriem.core.casadi_map import BufferedFunction
+from subriem.core.errors import ProblemError
 from subriem.core.protocols import Array
 from subriem.geometry.checks import SpaceChecks, check_space
 from subriem.geometry.subriemannian import SubRiemannian
@@ -145,7 +146,15 @@ class Space:
         return None if self.inverse is None else self.length(self.product(self.inverse(a), b))
 
     def product(self, g: Any, h: Any) -> Array:
-        """Return g h in the group; the space must be one."""
+        """Return g h in the group.
+
+        Raises
+        ------
+        ProblemError
+            If the space is no group, or a point does not fit.
+        """
+        if self.translate is None:
+            raise ProblemError(f"{self.name} is no group", "product", "a space with a group law", "look at .translate")
         return self._group[0](self.structure.point(g, "g"), self.structure.point(h, "h"))
 
     def check(self, seed: int = 0) -> SpaceChecks:
