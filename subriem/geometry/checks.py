@@ -106,6 +106,13 @@ def check_space(
     >>> sr.check_space(heisenberg, weights=[1, 1, 3]).failed
     ('dilation',)
     """
+    if not isinstance(structure, SubRiemannian):
+        raise ProblemError(
+            "check_space takes a SubRiemannian",
+            type(structure).__name__,
+            "a structure with a frame in symbols",
+            ".structure of a space of the zoo, .symbolic of the structure of a map",
+        )
     start = _start(structure, q)
     rng = np.random.default_rng(seed)
     shots = [_shot(structure, start, rng) for _ in range(SHOTS)]
@@ -151,7 +158,7 @@ def _along(shots: list[Geodesic]) -> list[Check]:
             around = shot(t + STEP * np.array([-2.0, -1.0, 1.0, 2.0]))
             velocity = (around[0] - 8 * around[1] + 8 * around[2] - around[3]) / (12 * STEP)
             state = shot.state(t)
-            frame = _frame(shot.structure, state[: shot.structure.n])
+            frame = shot.structure.fields(state[: shot.structure.n])
             lifted = lift(frame, velocity, rank=shot.structure.policy)
             out.append(lifted.residual / float(np.linalg.norm(velocity)))
             uneven.append(abs(float(np.linalg.norm(lifted.v)) - 1.0))
@@ -205,8 +212,8 @@ def _group(structure: SubRiemannian, translate: Callable[[ca.SX, ca.SX], Any], p
     moved, regrouped = [], []
     for a, b in zip(points, points[1:] + points[:1], strict=True):
         for c in points:
-            carried = tangent(a, c) @ _frame(structure, c)
-            there = _frame(structure, law(a, c))
+            carried = tangent(a, c) @ structure.fields(c)
+            there = structure.fields(law(a, c))
             moved.append(_gap(carried @ carried.T, there @ there.T))
             regrouped.append(_gap(law(law(a, b), c), law(a, law(b, c))))
     return [
@@ -219,14 +226,9 @@ def _dilation(structure: SubRiemannian, weights: Array, points: list[Array]) -> 
     """Return how far q_i -> c^w_i q_i is from dilating the cometric by c^2."""
     scale, gaps = FACTOR**weights, []
     for q in points:
-        carried, there = scale[:, None] * _frame(structure, q), FACTOR * _frame(structure, scale * q)
+        carried, there = scale[:, None] * structure.fields(q), FACTOR * structure.fields(scale * q)
         gaps.append(_gap(carried @ carried.T, there @ there.T))
     return Check("dilation", max(gaps), 1e-12, f"X X^T carried by the dilation, c = {FACTOR}")
-
-
-def _frame(structure: SubRiemannian, q: Array) -> Array:
-    """Return X(q), shape (N, k)."""
-    return np.array(structure.frame(q))
 
 
 def _gap(one: Array, other: Array) -> float:

@@ -160,6 +160,16 @@ def test_bad_arguments_are_refused():
         sr.check_space(vanishing)
 
 
+def test_structures_from_forms_and_from_maps():
+    forms = sr.SubRiemannian.from_constraints(lambda q: [[q[1] / 2, -q[0] / 2, 1]], 3)
+    assert sr.check_space(forms).passed
+    assert sr.check_space(forms, translate=heisenberg_law).failed == ("left invariance",)  # the Euclidean metric is not
+    of_map = sr.SubRiemannian.from_map(sr.map(lambda q: [q[0], q[1] + q[0] * q[2]], 3))
+    assert sr.check_space(of_map.symbolic).passed
+    with pytest.raises(sr.ProblemError, match="symbolic"):
+        sr.check_space(of_map)
+
+
 def test_a_nan_fails():
     check = sr.check_space(heisenberg()).checks[0]
     table = checks.SpaceChecks(heisenberg(), (replace(check, value=np.nan),))
