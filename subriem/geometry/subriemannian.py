@@ -185,7 +185,8 @@ class SubRiemannian:
         Returns
         -------
         MapStructure
-            With the verbs of this class, and those of maps: curvature, holonomy, lift_path, wong.
+            With growth and the verbs of maps: curvature, holonomy, lift_path, wong. Its `symbolic` is a structure of
+            this class, for K <= 60.
 
         Raises
         ------

@@ -67,7 +67,7 @@ def test_one_and_the_same_path_is_at_distance_zero():
 
 
 def test_other_optimisers():
-    """Gauss-Newton in short steps nears the geodesic at first order; gradient descent does not."""
+    """Gauss-Newton in short steps nears the geodesic at first order; gradient descent wanders from it."""
     net, theta, y = problem(0)
     M = sr.SubRiemannian.from_map(net)
 
@@ -85,7 +85,9 @@ def test_other_optimisers():
     assert np.divide(bends[:-1], bends[1:]) == pytest.approx([2, 2], abs=0.5)
     assert short[-1].path.step_defect <= 1e-7
     gradient = sr.compare(descend(lambda point, r: 0.05 * net.vjp(point, r), 100), None, M)
-    assert gradient.path.tortuosity > short[-1].path.tortuosity
+    assert gradient.path.tortuosity > 1 + 1e-4
+    excess = [found.path.tortuosity - 1 for found in short]
+    assert excess[0] > 1.5 * excess[1] > 2.25 * excess[2]
     damped = sr.compare(descend(lambda point, r: sr.lift(net, r, point, damping=1.0).v, 30), None, M)
     assert damped.path.step_defect <= 1e-7  # D^T lam is horizontal, whatever lam
 
