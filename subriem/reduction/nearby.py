@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,33 +18,59 @@ from subriem.reduction.prolongation import Prolongation
 
 #: Distance of points nearby, relative to the size of each value.
 NEARBY = 1e-2
-#: Relative residual above which a dropped equation does not follow from the others.
-VIOLATED = 1e-7
+#: Steps in which a way is gone so that it stays on its branch of solutions.
+SHORT = 8
+#: Parts of a way that are tried until one leads to a point.
+PARTS = (1.0, 1 / 8, 1 / 64)
+#: Relative residual above which a dropped equation does not follow from the others, and never less than this many times
+#: what is left of those.
+VIOLATED, ROUNDOFFS = 1e-10, 1e3
 
 
-def nearby_points(system: Prolongation, point: ConsistentPoint, q: Array) -> list[ConsistentPoint]:
-    """Return consistent points close to one: in random directions of the states, and of all jets at a later time.
+@dataclass(frozen=True, eq=False)
+class Way:
+    """A way from a consistent point: a time, changes of the jets, and the units in which these return to the equations.
+
+    Attributes
+    ----------
+    time : float
+    change : ndarray
+    units : ndarray or None
+        Those that equilibrate the equations unless given.
+    """
+
+    time: float
+    change: Array
+    units: Array | None
+
+    def shortened(self, share: float) -> Way:
+        """Return a part of the way."""
+        return Way(share * self.time, share * self.change, self.units)
+
+
+def ways(system: Prolongation, point: ConsistentPoint, q: Array) -> list[Way]:
+    """Return ways in random directions, and back: of the states, and of all jets to a later time.
 
     Where two branches of solutions cross, the first sort stays on the branch of the same unknowns.
     """
     size = NEARBY * natural_sizes(system, point.t, q, point.jets)
     states = np.isin(np.arange(size.size), [system.columns.index(place) for place in system.state_columns])
     generator = np.random.default_rng(0)
-    later, every = point.t + _moment(system, point, q), np.ones_like(states)
     found = []
-    plain, even = np.ones(size.size), None  # units of the change: as they are, or those of the equations
-    for t, moving, units in (
-        (point.t, states, plain),
-        (point.t, states, even),
-        (later, every, plain),
-        (later, every, even),
-    ):
-        start = point.jets + size * moving * generator.standard_normal(size.size)
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            jets = iterate(system, t, q, start, np.arange(size.size), units)
-        if is_consistent(system, t, q, jets):
-            found.append(replace(point, t=t, jets=jets))
+    for time, moving in ((0.0, states), (_moment(system, point, q), np.ones_like(states))):
+        change = size * moving * generator.uniform(0.5, 1.0, size.size) * generator.choice((-1.0, 1.0), size.size)
+        found += [Way(time, change, np.ones(size.size)), Way(time, -change, None)]
     return found
+
+
+def reached(system: Prolongation, point: ConsistentPoint, q: Array, way: Way, steps: int = 1) -> ConsistentPoint | None:
+    """Return the consistent point to which a way leads, in as many steps; None if it leads to none."""
+    t, jets = point.t, point.jets
+    for k in range(1, steps + 1):
+        t, start = point.t + way.time * k / steps, jets + way.change / steps
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            jets = iterate(system, t, q, start, np.arange(start.size), way.units)
+    return replace(point, t=t, jets=jets) if is_consistent(system, t, q, jets) else None
 
 
 def refuse_singular_point(
@@ -57,7 +83,8 @@ def refuse_singular_point(
     RankError
         If it has.
     """
-    decisions = [certify(system, other.t, other.jets, q, policy).decision for other in nearby_points(system, point, q)]
+    others = [reached(system, point, q, way) for way in ways(system, point, q)]
+    decisions = [certify(system, other.t, other.jets, q, policy).decision for other in others if other is not None]
     there = max(decisions, key=lambda decision: decision.rank, default=certificate.decision)
     if there.rank <= certificate.decision.rank:
         return
@@ -91,15 +118,23 @@ def confirm_dependence(
     ]
     rest = Prolongation(system.dae, c, system.d)
     gone = sorted(set(range(len(system.rows))) - {system.rows.index(row) for row in rest.rows})
-    violated, points = [], nearby_points(rest, point, q)
-    for other in points:
-        residuals = relative_residuals(system, other.t, q, other.jets)[gone]
-        if residuals.max() > VIOLATED:
-            violated.append(gone[int(residuals.argmax())])
-    # a single one may lie on another branch of solutions of fewer equations
-    if violated and 2 * len(violated) >= len(points):
-        equation = system.rows[violated[0]][0]
-        raise _coincidence(system, point, equation, dropped[equation])
+
+    def violated(other: ConsistentPoint | None) -> int | None:
+        if other is None:
+            return None
+        residuals = relative_residuals(system, other.t, q, other.jets)
+        left = max(VIOLATED, ROUNDOFFS * float(np.delete(residuals, gone).max(initial=0.0)))
+        return system.rows[gone[int(residuals[gone].argmax())]][0] if residuals[gone].max() > left else None
+
+    for way in ways(rest, point, q):
+        for part in map(way.shortened, PARTS):
+            other = reached(rest, point, q, part)
+            if other is None:
+                continue
+            # one leap may end on another branch of solutions of fewer equations
+            if violated(other) is not None and (equation := violated(reached(rest, point, q, part, SHORT))) is not None:
+                raise _coincidence(system, point, equation, dropped[equation])
+            break
 
 
 def _moment(system: Prolongation, point: ConsistentPoint, q: Array) -> float:

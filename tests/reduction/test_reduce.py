@@ -132,6 +132,29 @@ def test_a_tangency_is_no_redundancy():
 
 
 @pytest.mark.parametrize(
+    "contact",
+    [lambda x: x**2, lambda x: x**3, lambda x: x**4, lambda x: ca.fmax(x, 0) ** 2, lambda x: ca.fmax(-x, 0) ** 2],
+    ids=["second", "third", "fourth", "right", "left"],
+)
+def test_a_contact_of_two_equations_is_no_redundancy(contact):
+    """y = 0 and y + contact(x) = 0 have the same gradient at x = 0."""
+    rows = {"move": lambda v, d: d(v.x) - 1, "flat": lambda v, d: v.y, "touching": lambda v, d: v.y + contact(v.x)}
+    dae = made("x y", lambda t, v, d: {name: row(v, d) for name, row in rows.items()})
+    with pytest.raises(sr.RankError, match="touching depends on flat at this point, and not nearby"):
+        sr.reduce(dae, at={"x": 0.0})
+
+
+def test_a_contact_is_seen_where_few_points_nearby_can_be_reached():
+    """From most of them no step leads back to sqrt(w) = 0.01, and those of x alone do not move a and b."""
+
+    def rows(t, v, d):
+        return {"root": ca.sqrt(v.w) - 1e-2, "move": d(v.x) + v.x, "line": v.a - v.b, "curve": v.a - v.b + v.a**2}
+
+    with pytest.raises(sr.RankError, match="curve depends on line at this point, and not nearby"):
+        sr.reduce(made("x a b w", rows), at={"x": 0.5, "a": 0.0, "b": 0.0, "w": 1e-4})
+
+
+@pytest.mark.parametrize(
     ("keywords", "error", "words"),
     [
         ({"at": {"w": 1.0}}, sr.ProblemError, "no variable of this name"),
