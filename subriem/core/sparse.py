@@ -11,9 +11,11 @@ from scipy.sparse import csc_array, eye_array
 from subriem.core.protocols import Array
 from subriem.core.rank import EPS, RankDecision, RankPolicy
 
-#: Least and largest damping, relative to rows of length one. The least one leaves in a step the share
+#: First and largest damping, relative to rows of length one. The first one leaves in a step the share
 #: 1e-13/sigma^2 of the residual, which the next step removes; the largest one shortens a step 10^4 times.
 DAMPINGS = (1e-13, 1e4)
+#: Least damping, where what is left of the residual lies in directions that the first one leaves.
+LEAST = 1e-20
 #: Factor of the damping after a step that failed, and its inverse after one that went well.
 CHANGE = 100.0
 #: A step that leaves more than this share of the residual is a poor one, and this many of them in a row end it.
@@ -68,7 +70,7 @@ def damped_gauss_newton(
     -------
     (n,) ndarray
     """
-    damping, poor = DAMPINGS[0], 0
+    damping, least, poor = DAMPINGS[0], DAMPINGS[0], 0
     residual = value(u)
     size = float(np.linalg.norm(residual))
     for _ in range(steps):
@@ -92,7 +94,9 @@ def damped_gauss_newton(
         else:
             break
         poor = poor + 1 if reached > POOR * size else 0
-        damping = max(damping / CHANGE, DAMPINGS[0])
+        if poor and damping == least:
+            least = max(least / CHANGE, LEAST)
+        damping = max(damping / CHANGE, least)
         u, residual, size = trial, there, reached
     return u
 

@@ -62,3 +62,11 @@ def test_regularity(smallest):
         sigma = np.linalg.svd(equilibrate_sparse(csc_array(matrix))[0].toarray(), compute_uv=False)
         assert decision.sigma_rank == pytest.approx(sigma[-1], rel=1e-3)
         assert decision.sigma_max == pytest.approx(sigma[0], rel=0.3)
+
+
+@pytest.mark.parametrize("small", [1e-3, 1e-7])
+def test_an_iteration_goes_far_where_only_a_small_singular_value_leads(small):
+    matrix = csc_array(np.array([[1.0, 0.0], [1.0, small]]))
+    w = np.array([1.0, 2.0])
+    u = damped_gauss_newton(lambda u: matrix @ u - w, lambda _: matrix, np.zeros(2), 1e-12)
+    np.testing.assert_allclose(u, [1.0, 1 / small], rtol=1e-6)
