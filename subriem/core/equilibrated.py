@@ -5,6 +5,7 @@ So no answer depends on the units of an equation or of a variable.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +13,14 @@ import numpy as np
 from subriem.core.protocols import Array
 from subriem.core.rank import RankDecision, RankPolicy
 
-#: Rounds of equilibration of rows and columns to length one.
-ROUNDS = 8
+#: Rounds of equilibration of rows and columns to length one, at most, and the change at which they end.
+ROUNDS, EVEN = 32, 0.01
 #: Share in a relation, relative to the largest, from which on a row may be the one that goes.
 FAIR = 0.3
+#: A pivot below this is as good as zero.
+TINY = 1e-150
+#: Coefficient of a row in base rows up to which an exchange would gain too little.
+BALANCED = 2.0
 
 
 def equilibrate(matrix: Array) -> tuple[Array, Array, Array]:
@@ -29,6 +34,8 @@ def equilibrate(matrix: Array) -> tuple[Array, Array, Array]:
         scaled *= column
         rows *= row
         columns *= column
+        if max(np.abs(row - 1).max(initial=0.0), np.abs(column - 1).max(initial=0.0)) < EVEN:
+            break
     return scaled, rows, columns
 
 
@@ -97,6 +104,36 @@ def independent_rows(factor: RankFactor) -> list[int]:
     return sorted(kept)
 
 
+def coefficients(matrices: Array, base: Sequence[int]) -> Array:
+    """Return L with A = L A_base for each of many matrices, in the least squares, shape (N, m, r).
+
+    An entry above 1 tells that the base spans a larger volume with that row in the place of the other: |L_ij| times
+    the volume. Where the base rows are dependent, entries are huge.
+    """
+    q, upper = np.linalg.qr(matrices[:, list(base)].transpose(0, 2, 1))  # A_base = R^T Q^T, so R L^T = Q^T A^T
+    diagonal = np.einsum("nii->ni", upper)
+    diagonal[np.abs(diagonal) < TINY] = TINY
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = np.linalg.solve(upper, (matrices @ q).transpose(0, 2, 1)).transpose(0, 2, 1)
+    return np.asarray(np.nan_to_num(found, nan=np.inf, posinf=np.inf, neginf=np.inf), dtype=float)
+
+
+def exchanged(matrix: Array, base: Sequence[int]) -> list[int]:
+    """Return a base of (nearly) the largest volume, in increasing order, by exchanges of a base row for another.
+
+    With all |L_ij| <= f its least singular value is within sqrt(1 + f^2 r (m - r)) of that of the whole: Gu and
+    Eisenstat, SIAM J. Sci. Comput. 17 (1996). Each exchange makes the volume larger by more than f, so they end.
+    """
+    chosen = list(base)
+    while True:
+        share = np.abs(coefficients(matrix[None], chosen)[0])
+        share[chosen] = 0.0
+        row, place = np.unravel_index(int(np.argmax(share)), share.shape)
+        if not share[row, place] > BALANCED:
+            return sorted(chosen)
+        chosen[place] = int(row)
+
+
 def kernel_basis(part: Array, policy: RankPolicy) -> Array:
     """Return an orthonormal basis of the x with part x = 0, for entries that are of order one as they are."""
     if not part.size:
@@ -110,9 +147,14 @@ def decide(matrix: Array, policy: RankPolicy, scale: float = 0.0) -> RankDecisio
     return policy.decide(np.linalg.svd(matrix, compute_uv=False), scale)
 
 
-def least_singular_values(matrices: Array) -> Array:
-    """Return the smallest singular value of each of many matrices (N, m, n): how far each is from losing rank."""
-    return np.asarray(np.linalg.svd(matrices, compute_uv=False)[:, -1], dtype=float)
+def decide_leading(matrix: Array, rank: int, policy: RankPolicy) -> RankDecision:
+    """Return whether an equilibrated matrix still has a rank: the decision on that many largest singular values."""
+    return policy.decide(np.linalg.svd(equilibrate(matrix)[0], compute_uv=False)[:rank], scale=1.0)
+
+
+def least_singular_values(matrices: Array, rank: int) -> Array:
+    """Return the singular value number `rank` of each of many matrices (N, m, n): how far each is from less rank."""
+    return np.asarray(np.linalg.svd(matrices, compute_uv=False)[:, rank - 1], dtype=float)
 
 
 def weakest_direction(matrix: Array) -> Array:

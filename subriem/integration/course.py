@@ -15,6 +15,7 @@ from subriem.integration.integrator import NODES
 from subriem.integration.march import March
 from subriem.integration.motion import Motion
 from subriem.integration.reduced import Nodes
+from subriem.integration.system import Reduced
 from subriem.integration.values import Values
 from subriem.reduction.consistent import ConsistentPoint, consistent_point, given_values
 from subriem.reduction.prolongation import Place
@@ -33,21 +34,29 @@ class Course:
 
     Parameters
     ----------
-    motion : Motion
     march : March
     """
 
-    def __init__(self, motion: Motion, march: March) -> None:
-        self.motion, self.march = motion, march
-        self.reduction = motion.system.reduction
+    def __init__(self, march: March) -> None:
+        self.march = march
         self._resets: list[float] = []
+
+    @property
+    def motion(self) -> Motion:
+        """What moves now: the march may exchange the equations that carry the motion."""
+        return self.march.motion
+
+    @property
+    def reduction(self) -> Reduced:
+        """The reduction behind it."""
+        return self.motion.system.reduction
 
     def run(self, start: float, end: float) -> None:
         """March from the consistent point of the reduction to the end; the march holds what was found."""
         march = self.march
         stops = _stops(self.reduction.dae.breakpoints, start, end)
         q = self._data(start, stops[0])
-        here = self._nodes(self.reduction.consistent, q, np.zeros(self.motion.system.quadratures))
+        here = self.motion.node(self.reduction.consistent, q, np.zeros(self.motion.system.quadratures))
         if q.tobytes() != self.reduction.dae.data(self.reduction.consistent.t).tobytes():
             here = self._restart(here, q, ())  # back in time from a breakpoint
         fired: list[Event] = []  # it is still zero where it happened at a breakpoint
@@ -66,11 +75,6 @@ class Course:
         """Return the data between two times without a breakpoint between them."""
         return self.reduction.dae.data((t + following) / 2)
 
-    def _nodes(self, point: ConsistentPoint, q: Array, w: Array) -> Nodes:
-        """Return a consistent point as a node, with the quadratures w."""
-        z, a = self.motion.system.carried(point)
-        return self.motion.polish(np.array([point.t]), np.concatenate([z, w])[None], a[None], q)
-
     def _restart(self, here: Nodes, q: Array, fired: Collection[Event]) -> Nodes:
         """Return the point from which the run goes on after a reset or a breakpoint."""
         before = self.march.track.stretches[-1].q if self.march.track.stretches else q
@@ -88,7 +92,7 @@ class Course:
             because = f"after event {', '.join(repr(e.name) for e in fired)}" if fired else "after a breakpoint"
             self.march.end(Status.INCONSISTENT, f"{because} at t = {here.t[0]:.10g}: {error.what}; {error.got}")
             return here
-        return self._nodes(point, q, here.x[0, self.motion.system.states :])
+        return self.motion.node(point, q, here.x[0, self.motion.system.states :])
 
     def _consistent(
         self, t: float, q: Array, guess: dict[Place, float], changed: dict[Place, float]

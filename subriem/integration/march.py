@@ -14,6 +14,7 @@ from subriem.core.protocols import Array
 from subriem.core.status import Status
 from subriem.integration.crossings import Crossing, crossings, event_value
 from subriem.integration.events import Event, Occurrence
+from subriem.integration.exchange import Exchange, named_exchange
 from subriem.integration.integrator import NODES, Piece
 from subriem.integration.motion import Motion
 from subriem.integration.pathrank import Regularity, decisions, shrinkage, singular_beyond
@@ -46,6 +47,7 @@ class Track:
     events: list[Occurrence] = field(default_factory=list)
     pieces: int = 0
     counts: dict[str, int] = field(default_factory=dict)
+    exchanges: list[str] = field(default_factory=list)
 
 
 class March:
@@ -76,7 +78,7 @@ class March:
     ) -> None:
         self.motion, self.span, self.stop, self.events = motion, span, stop, tuple(events)
         self.meter, self.token = meter, token
-        self.track, self.watch = Track(), watch
+        self.track, self.watch, self.exchange = Track(), watch, Exchange(motion.system)
         self.status: Status | None = None
         self.message = ""
         self._step = FIRST * (span[1] - span[0])
@@ -108,6 +110,12 @@ class March:
             t = float(here.t[0])
             to = goal if abs(goal - t) <= abs(self._step) * (1 + 1e-9) else t + self._step
             stretch, failure = self._stretch(here, to, q)
+            worn = None if stretch is None else self.exchange.worn(stretch)
+            if worn is not None:
+                stretch, failure = worn.sound, "the equations that carry the motion change within a step"
+                if stretch is None and worn.motion is not None:
+                    here = self._go_on(worn.motion, here, q)
+                    continue
             if stretch is None:
                 if abs(to - t) <= self._smallest:
                     self._fail(here, q, failure)
@@ -119,6 +127,8 @@ class March:
             here, fired, before = stretch.nodes[-1:], (), {}
             low, high = self.span
             self.meter.tell((here.t[0] - low) / (high - low), f"t = {here.t[0]:.4g}")
+            if worn is not None and worn.motion is not None and stretch is worn.sound:
+                here = self._go_on(worn.motion, here, q)
             if resets := [crossing.event for crossing in happened if crossing.event.reset is not None]:
                 return here, resets
         return here, []
@@ -130,6 +140,14 @@ class March:
         last = self.track.stretches[-1]
         row, t = self.motion.system.jets(last.nodes[-1:], last.q)[0], float(last.nodes.t[-1])
         return {event: event_value(last, event, t, row) for event in self.events}
+
+    def _go_on(self, motion: Motion, here: Nodes, q: Array) -> Nodes:
+        """Go on with other equations in the place of worn ones; return the point as theirs."""
+        said = named_exchange(self.motion.system, motion.system)
+        self.track.exchanges.append(f"t = {here.t[0]:.6g}: {said}")
+        here = motion.node(self.motion.point(here, q), q, here.x[0, motion.system.states :])
+        self.motion, self.watch = motion, Watch(motion.system)
+        return here
 
     def _limits(self) -> None:
         spent = self.meter.spent(self.track.pieces, self.track.counts.get("evaluations", 0))
@@ -220,7 +238,7 @@ class March:
         """Name the end of a march that cannot go on."""
         start = self.track.stretches[0] if self.track.stretches else Stretch(self.motion, here, q)
         size, now = 1 + np.abs(start.nodes.x[0]).max(initial=0.0), np.abs(here.x[0]).max(initial=0.0)
-        lost = shrinkage(start, here)
+        lost = shrinkage(start, here, self.motion.system)
         if now > ESCAPE * size:
             status, what = Status.ESCAPED, f"a state grew to {now:.1e}"
         elif lost > SINGULAR:
@@ -241,8 +259,9 @@ class March:
 
     @property
     def stats(self) -> dict[str, Any]:
-        """Counts of the engine and of stretches."""
-        return {"pieces": self.track.pieces, **self.track.counts}
+        """Counts of the engine and of stretches, and which equations took the place of others."""
+        track = self.track
+        return {"pieces": track.pieces, **track.counts, **({"exchanges": track.exchanges} if track.exchanges else {})}
 
 
 def _until(stretch: Stretch, t: float) -> Stretch:

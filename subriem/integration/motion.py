@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,8 +11,9 @@ import numpy as np
 from subriem.core.protocols import Array
 from subriem.core.rank import EPS
 from subriem.integration.integrator import Engine, Integrator, Options
-from subriem.integration.reduced import Nodes
+from subriem.integration.reduced import Nodes, ReducedSystem
 from subriem.integration.system import System
+from subriem.reduction.consistent import ConsistentPoint
 
 #: Roundoffs of a component below which no error of interpolation is asked for.
 ROUNDOFFS = 64.0
@@ -37,12 +38,35 @@ class Motion:
     project: bool
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "engine"}  # compiled code stays here
+        return {entry.name: self.__dict__[entry.name] for entry in fields(self)}  # compiled code stays here
 
     @cached_property
     def engine(self) -> Engine:
         """The engine, set up when it is needed."""
         return self.integrator.prepare(self.system, self.options)
+
+    def on(self, base: tuple[int, ...], constraints: tuple[int, ...], point: ConsistentPoint) -> Motion:
+        """Return the same motion on other equations and constraints, set up at a point where these are independent."""
+        if (base, constraints) not in self._known:
+            assert isinstance(self.system, ReducedSystem)  # a numeric system has no equation to spare
+            self._known[base, constraints] = other = replace(self, system=self.system.on(base, constraints, point))
+            other.__dict__["_known"] = self._known  # a return finds its engine again
+        return self._known[base, constraints]
+
+    @cached_property
+    def _known(self) -> dict[tuple[tuple[int, ...], tuple[int, ...]], Motion]:
+        certificate = self.system.reduction.certificate
+        return {(certificate.base, certificate.constraints): self}
+
+    def point(self, node: Nodes, q: Array) -> ConsistentPoint:
+        """Return one node as a consistent point."""
+        (jets,) = self.system.jets(node, q)
+        return ConsistentPoint(float(node.t[0]), jets, self.system.reduction.system.columns, 0.0, 0.0)
+
+    def node(self, point: ConsistentPoint, q: Array, w: Array) -> Nodes:
+        """Return a consistent point as a node, with the quadratures w."""
+        z, a = self.system.carried(point)
+        return self.polish(np.array([point.t]), np.concatenate([z, w])[None], a[None], q)
 
     def polish(self, t: Array, x: Array, a: Array, q: Array) -> Nodes:
         """Return the points moved onto the equations."""

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from subriem.core.equilibrated import equilibrate, least_singular_values, rank_factor
+from subriem.core.equilibrated import decide_leading, equilibrate, least_singular_values
 from subriem.core.protocols import Array
 from subriem.core.rank import RankDecision
 from subriem.integration.reduced import Nodes
 from subriem.integration.stretch import Stretch
+from subriem.integration.system import System
 
 #: Multiplications that may be spent on the singular values along a stretch.
 WORK = 5e7
@@ -19,6 +20,8 @@ FALLING = 0.6
 #: Regularity, relative to the nodes around, at which a located minimum counts as zero: the path itself is only known to
 #: the tolerance of the run.
 ZERO = 1e-6
+#: Nodes of a stretch at which entries are measured for its scaling.
+SCALED = 5
 #: Powers of t* - t with which a least singular value vanishes: a fold, a crossing, a singular constraint.
 POWERS = np.array([0.5, 1.0, 2.0])
 #: Stretches at the end of a path from which a loss of rank beyond it is extrapolated, at most.
@@ -26,46 +29,59 @@ TRIED = 12
 
 
 def decisions(stretch: Stretch, nodes: Sequence[int]) -> list[tuple[float, RankDecision]]:
-    """Return the decisions at some nodes with their times; one costs as much as some steps."""
+    """Return whether the rank is still that of the start, at some nodes with their times.
+
+    It is asked of all equations, not of the ones that carry the motion; one decision costs as much as some steps.
+    """
     chosen = stretch.nodes[list(nodes)]
     matrices = stretch.motion.system.jacobians(chosen, stretch.q)
-    policy = stretch.motion.system.reduction.policy
+    reduction = stretch.motion.system.reduction
+    rank = len(reduction.certificate.base)
     return [
-        (float(t), rank_factor(matrix, policy).decision)
+        (float(t), decide_leading(matrix, rank, reduction.policy))
         for t, matrix in zip(chosen.t, matrices, strict=True)
         if matrix.size and np.isfinite(matrix).all()
     ]
 
 
-class Regularity:
-    """How far the system Jacobian is from losing rank, in the scaling of one node.
+def looked_at(stretch: Stretch, shape: tuple[int, int]) -> np.ndarray:
+    """Return the nodes, all if they are few, at which matrices of this shape may be decomposed."""
+    size, (m, n) = stretch.nodes.t.size, shape
+    stride = int(np.ceil(size * m**2 * n / WORK))
+    return np.unique(np.append(np.arange(0, size, stride), size - 1))
 
-    Equilibrating anew at each node would hide a row that shrinks to zero.
+
+class Regularity:
+    """How far the system Jacobian, that of all equations, is from losing rank, in one scaling for a stretch.
+
+    Equilibrating anew at each node would hide a row that shrinks to zero, and the scaling of one node would magnify a
+    row that vanishes there by chance.
     """
 
     def __init__(self, stretch: Stretch) -> None:
         self.stretch = stretch
-        (matrix,) = stretch.motion.system.jacobians(stretch.nodes[:1], stretch.q)
+        nodes = np.unique(np.linspace(0, stretch.nodes.t.size - 1, SCALED).astype(int))
+        matrix = np.linalg.norm(stretch.motion.system.jacobians(stretch.nodes[nodes], stretch.q), axis=0)
         self.usable = bool(matrix.size) and bool(np.isfinite(matrix).all())
         self._rows, self._columns = equilibrate(matrix)[1:] if self.usable else (matrix, matrix)
-        self._square = matrix.shape[0] == matrix.shape[1]
+        self._rank = len(stretch.motion.system.reduction.certificate.base)
+        self._regular = matrix.shape == (self._rank, self._rank)
 
-    def __call__(self, nodes: Nodes) -> tuple[Array, Array]:
-        """Return the smallest singular value at each node, and the sign of the determinant (1 if not square)."""
-        matrices = self.stretch.motion.system.jacobians(nodes, self.stretch.q)
+    def __call__(self, nodes: Nodes, system: System | None = None) -> tuple[Array, Array]:
+        """Return the last singular value of the rank at each node, and the sign of the determinant (1 if it is zero).
+
+        The nodes are those of the stretch, or of another `system`, on other equations.
+        """
+        matrices = (system or self.stretch.motion.system).jacobians(nodes, self.stretch.q)
         scaled = self._rows[:, None] * np.nan_to_num(matrices) * self._columns
-        least = least_singular_values(scaled)
-        return least, np.linalg.slogdet(scaled)[0] if self._square else np.ones(least.size)
+        least = least_singular_values(scaled, self._rank)
+        return least, np.linalg.slogdet(scaled)[0] if self._regular else np.ones(least.size)
 
     def singular_time(self) -> float | None:
         """Return the first time at which the Jacobian loses rank between the nodes, or None."""
         if not self.usable:
             return None
-        rows, columns = self._rows.size, self._columns.size
-        size = self.stretch.nodes.t.size
-        stride = int(np.ceil(size * rows**2 * columns / WORK))
-        chosen = np.unique(np.append(np.arange(0, size, stride), size - 1))
-        nodes = self.stretch.nodes[chosen]
+        nodes = self.stretch.nodes[looked_at(self.stretch, (self._rows.size, self._columns.size))]
         least, sign = self(nodes)
         for k in range(least.size - 1):
             high = max(least[max(k - 1, 0)], least[k + 1])
@@ -149,14 +165,14 @@ def _least(regularity: Regularity, stretches: Sequence[Stretch], points: Array) 
             (s for s in reversed(stretches) if (point - s.nodes.t[0]) * (s.nodes.t[-1] - s.nodes.t[0]) >= 0),
             stretches[0],
         )
-        values.append(float(regularity(owner.at(np.array([point])))[0][0]))
+        values.append(float(regularity(owner.at(np.array([point])), owner.motion.system)[0][0]))
     return np.array(values)
 
 
-def shrinkage(stretch: Stretch, end: Nodes) -> float:
+def shrinkage(stretch: Stretch, end: Nodes, system: System) -> float:
     """Return by which factor the Jacobian is nearer to a loss of rank at a point than at the start of a stretch."""
     regularity = Regularity(stretch)
     if not regularity.usable:
         return 1.0
-    before, after = (float(regularity(nodes)[0][0]) for nodes in (stretch.nodes[:1], end))
+    before, after = float(regularity(stretch.nodes[:1])[0][0]), float(regularity(end, system)[0][0])
     return before / max(after, 1e-300)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,8 @@ from subriem.reduction.reduction import Reduction
 
 #: Newton steps of a projection or of the unknowns at most; they converge in one or two.
 STEPS = 8
+#: Points at which the roundoff of the unknowns is measured.
+SAMPLES = 16
 #: Roundoffs of the state at which a constraint counts as met.
 ROUNDOFFS = 8.0
 
@@ -93,6 +95,12 @@ class ReducedSystem:
         """Whether there are constraints between the states."""
         return bool(self.faces.projection.numel_out(0))
 
+    def on(self, base: tuple[int, ...], constraints: tuple[int, ...], point: ConsistentPoint) -> ReducedSystem:
+        """Return the system on other equations and constraints, set up at a point where these are independent."""
+        certificate = replace(self.reduction.certificate, base=base, constraints=constraints)
+        reduction = replace(self.reduction, certificate=certificate, consistent=point)
+        return ReducedSystem(reduction, self.pole, self.integrands)
+
     def carried(self, point: ConsistentPoint) -> tuple[Array, Array]:
         """Return the states z and the unknowns at a consistent point."""
         where, faces = self.reduction.system, self.faces
@@ -155,6 +163,21 @@ class ReducedSystem:
                 break
         return a
 
+    @cached_property
+    def roundoff(self) -> tuple[Array, Array]:
+        """The unknowns at the consistent point, and how exactly they are known there.
+
+        It is half their spread over states that are equal up to roundoff.
+        """
+        point = self.reduction.consistent
+        z, a = self.carried(point)
+        x = np.append(z, np.zeros(self.quadratures)) * np.ones((SAMPLES, 1))
+        x *= 1 + EPS * np.random.default_rng(0).uniform(-1, 1, x.shape)
+        a = self._unknowns(
+            np.full(SAMPLES, point.t), x, a * np.ones((SAMPLES, 1)), repeated(self.reduction.dae.data(point.t), SAMPLES)
+        )
+        return a.mean(axis=0), np.ptp(a, axis=0) / 2
+
     # --- along the motion -------------------------------------------------------------------------------------------
 
     def tops(self, nodes: Nodes, q: Array) -> Array:
@@ -162,9 +185,13 @@ class ReducedSystem:
         return self._tops(nodes.t, nodes.x[:, : self.states], nodes.a, repeated(q, nodes.t.size))[0]
 
     def jacobians(self, nodes: Nodes, q: Array) -> Array:
-        """Return the system Jacobian of the base equations by all y_j^(d_j), shape (N, r, n)."""
+        """Return the system Jacobian, all f_i^(c_i) by all y_j^(d_j), shape (N, m, n)."""
         z, data = nodes.x[:, : self.states], repeated(q, nodes.t.size)
         return self._reduced(nodes.t, z, self.tops(nodes, q), data)[1]
+
+    def gradients(self, nodes: Nodes, q: Array) -> Array:
+        """Return all constraints by all states, shape (N, …, states)."""
+        return self._invariants(nodes.t, nodes.x[:, : self.states], repeated(q, nodes.t.size))[1]
 
     def jets(self, nodes: Nodes, q: Array) -> Array:
         """Return the jets at `reduction.system.columns`, shape (N, …)."""
@@ -201,6 +228,10 @@ class ReducedSystem:
     @cached_property
     def _constraints(self) -> Batch:
         return Batch(self.faces.projection, (1,))
+
+    @cached_property
+    def _invariants(self) -> Batch:
+        return Batch(self.faces.invariants, (1,))
 
     @cached_property
     def _residuals(self) -> Batch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -12,7 +13,7 @@ import numpy as np
 from subriem.core.budget import Budget, CancelToken, Meter, Progress, interruptible, progress_callback
 from subriem.core.errors import ProblemError, SolveError
 from subriem.core.protocols import Array
-from subriem.core.rank import DEFAULT_RANK, EPS, RankPolicy
+from subriem.core.rank import DEFAULT_RANK, RankPolicy
 from subriem.core.status import Status
 from subriem.integration.arguments import (
     check_choice,
@@ -44,8 +45,8 @@ from subriem.reduction.reduction import Reduction
 
 #: Baumgarte's pole times the span, where `solve` chooses: drift is damped by e^-10, and no step is shorter for it.
 DAMPING = 10.0
-#: Roundoffs of the largest unknown to which unknowns of least norm are known.
-ROUNDOFFS = 1e3
+#: Roundoffs of the unknowns below which an engine sees no error: its stages magnify them.
+ROUNDOFFS = 5e3
 
 
 def solve(
@@ -153,13 +154,16 @@ def solve(
     reduction = _reduced(problem, at, (start, end), fix, parameters, weights, rank)
     integrands, names = declared_quadratures(reduction, quadratures)
     pole = DAMPING / abs(end - start) if isinstance(baumgarte, str) else float(baumgarte)
-    options = Options(float(rtol), _resolved(float(atol), reduction), bool(jit))
+    options = Options(float(rtol), float(atol), bool(jit))
     motion, why = _motion(reduction, method, pole, integrands, options, bool(project))
     with progress_callback(progress, reduction.dae.name) as tell, interruptible(cancel or CancelToken()) as token:
         meter = Meter(budget if budget is not None else Budget(), tell)
         march = March(motion, (start, end), on_rank_change == "stop", listed, meter, token, _watch(motion))
-        Course(motion, march).run(start, end)
-    solution = _solution(motion, march, names, wanted, why)
+        Course(march).run(start, end)
+    how = {"method": motion.integrator.name, "why": why}
+    if motion.options.atol > options.atol:
+        how["atol"] = f"{motion.options.atol:.1e}, as the unknowns are known to roundoff only"
+    solution = _solution(motion, march, names, wanted, how)
     if throw and solution.status.failed:
         raise SolveError(
             f"the solution of {reduction.dae.name} could not be continued",
@@ -198,11 +202,13 @@ def _reduced(
     )
 
 
-def _resolved(atol: float, reduction: Reduction | NumericReduction) -> float:
-    """Return the tolerance, not below the roundoff of unknowns of least norm: of these zeros are sums that cancel."""
-    if reduction.selection is None:
-        return atol
-    return max(atol, ROUNDOFFS * EPS * float(np.abs(reduction.consistent.values(reduction.system.top_columns)).max()))
+def _resolved(options: Options, system: System) -> Options:
+    """Return the tolerances, not below the roundoff of the unknowns: some are sums of large numbers that cancel."""
+    if not isinstance(system, ReducedSystem):
+        return options
+    size, roundoff = system.roundoff
+    least = float(np.max(ROUNDOFFS * roundoff - options.rtol * np.abs(size), initial=0.0))
+    return replace(options, atol=max(options.atol, least))
 
 
 _systems: WeakKeyDictionary[Reduction | NumericReduction, dict[Any, Motion]] = WeakKeyDictionary()
@@ -231,7 +237,7 @@ def _motion(
                 f"solve: {integrator.name} cannot integrate {reduction.dae.name}", refusal, "a method that can", "auto"
             )
         made = NumericMotion if isinstance(system, NumericSystem) else Motion
-        known[key] = made(system, integrator, options, project)
+        known[key] = made(system, integrator, _resolved(options, system), project)
     return known[key], why
 
 
@@ -245,7 +251,9 @@ def _watch(motion: Motion) -> Watch:
     return NumericWatch(motion.system) if isinstance(motion.system, NumericSystem) else Watch(motion.system)
 
 
-def _solution(motion: Motion, march: March, names: tuple[str, ...], wanted: Array | None, why: str) -> DAESolution:
+def _solution(
+    motion: Motion, march: March, names: tuple[str, ...], wanted: Array | None, how: dict[str, str]
+) -> DAESolution:
     reduction, track = motion.system.reduction, march.track
     assert march.status is not None
     if not track.stretches:  # it ended before it moved
@@ -272,7 +280,7 @@ def _solution(motion: Motion, march: March, names: tuple[str, ...], wanted: Arra
         rank=np.array([track.ranks.get(float(time), -1) for time in t], dtype=int),
         status=march.status,
         message=march.message,
-        stats={"method": motion.integrator.name, "why": why, **march.stats, **motion.engine.notes},
+        stats={**how, **march.stats, **motion.engine.notes},
         reduction=reduction,
         jets=jets,
         drift=drift,

@@ -6,7 +6,7 @@ import numpy as np
 
 from subriem.core.equilibrated import weakest_direction
 from subriem.core.protocols import Array
-from subriem.integration.reduced import Nodes
+from subriem.integration.reduced import Nodes, ReducedSystem
 from subriem.integration.stretch import Stretch
 from subriem.integration.system import System
 
@@ -27,9 +27,11 @@ class Watch:
 
     def __init__(self, system: System) -> None:
         self.system = system
-        certificate = system.reduction.certificate
+        certificate, where = system.reduction.certificate, system.reduction.system
         dropped = {*certificate.redundant, *certificate.invariants}
-        rows = system.reduction.system.rows
+        if isinstance(system, ReducedSystem):  # after an exchange also those that were taken at the start
+            dropped |= {i for i, _ in set(where.top_rows) - {where.top_rows[p] for p in certificate.base}}
+        rows = where.rows
         self._dropped = np.array([k for k, (i, _) in enumerate(rows) if i in dropped], dtype=int)
         self._newest: tuple[Stretch, Array, Array] | None = None
 

@@ -19,6 +19,8 @@ from subriem.reduction.prolongation import Place, Prolongation
 
 #: Share of the largest coefficient above which an equation or a variable is named in a relation.
 NAMED = 1e-6
+#: Derivative by t, relative to the terms of an equation, that is taken for zero.
+ROUNDOFF = 1e-13
 #: Size of a diagonal block up to which all its singular values are computed; of a larger one the extremes.
 SMALL = 300
 
@@ -130,7 +132,7 @@ def certify(
         # then the differentiated equations are independent level by level, and so are the constraints among them
         open_ = np.zeros((len(unknowns), 0))
         return Certificate(regular, tuple(range(len(tops))), {}, {}, {}, open_, tuple(range(len(lower))))
-    matrix = sparse.toarray()
+    matrix = _without_roundoff_in_time(sparse.toarray(), jets)
     factor = rank_factor(jacobian.toarray(), policy)
     base = independent_rows(factor)
     kernel = rank_factor(matrix[np.ix_([tops[p] for p in base], unknowns)], policy).kernel()
@@ -148,6 +150,13 @@ def certify(
         tuple(found.hidden_rows),
         tuple(found.ahead),
     )
+
+
+def _without_roundoff_in_time(matrix: Array, jets: Array) -> Array:
+    """Return the Jacobian with a zero derivative by t where it is roundoff: c(t) f has c' f = 0 on the solution."""
+    terms = np.abs(matrix[:, :-1]) @ (1 + np.abs(jets))
+    matrix[np.abs(matrix[:, -1]) <= ROUNDOFF * terms, -1] = 0.0
+    return matrix
 
 
 def _regular_by_blocks(

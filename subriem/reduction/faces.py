@@ -34,7 +34,7 @@ class Faces:
     tops : casadi.Function
         (t, z, a, q) -> all unknowns y_j^(d_j), those that were eliminated included.
     reduced : casadi.Function
-        (t, z, y_j^(d_j), q) -> g, before elimination and without multipliers mu.
+        (t, z, y_j^(d_j), q) -> all f_i^(c_i), those included that follow from others.
     invariants : casadi.Function
         (t, z, q) -> all constraints between states.
     projection : casadi.Function
@@ -101,7 +101,7 @@ def build_faces(
         function("ode", arguments, ode),
         function("algebraic", arguments, algebraic),
         function("tops", arguments, tops),
-        function("reduced", [t, z, a, q], g),
+        function("reduced", [t, z, a, q], system.expressions(system.top_rows)),
         function("invariants", [t, z, q], invariants),
         function("projection", [t, z, q], independent),
         kept,

@@ -73,6 +73,12 @@ def reached(system: Prolongation, point: ConsistentPoint, q: Array, way: Way, st
     return replace(point, t=t, jets=jets) if is_consistent(system, t, q, jets) else None
 
 
+def nearby_points(system: Prolongation, point: ConsistentPoint, q: Array) -> list[ConsistentPoint]:
+    """Return the consistent points to which the ways lead in one step."""
+    found = (reached(system, point, q, way) for way in ways(system, point, q))
+    return [other for other in found if other is not None]
+
+
 def refuse_singular_point(
     system: Prolongation, point: ConsistentPoint, certificate: Certificate, q: Array, policy: RankPolicy
 ) -> None:
@@ -83,8 +89,7 @@ def refuse_singular_point(
     RankError
         If it has.
     """
-    others = [reached(system, point, q, way) for way in ways(system, point, q)]
-    decisions = [certify(system, other.t, other.jets, q, policy).decision for other in others if other is not None]
+    decisions = [certify(system, other.t, other.jets, q, policy).decision for other in nearby_points(system, point, q)]
     there = max(decisions, key=lambda decision: decision.rank, default=certificate.decision)
     if there.rank <= certificate.decision.rank:
         return

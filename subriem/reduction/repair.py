@@ -23,11 +23,13 @@ from subriem.core.rank import RankPolicy
 from subriem.reduction.consistent import ConsistentPoint
 from subriem.reduction.dae import DAE
 from subriem.reduction.elimination import solve_affine
-from subriem.reduction.nearby import VIOLATED, nearby_points
+from subriem.reduction.nearby import nearby_points
 from subriem.reduction.newton import natural_sizes
 from subriem.reduction.prolongation import Place, Prolongation
 from subriem.reduction.stage import Stage
 
+#: Derivative of a combination nearby, relative to its terms, above which they do not cancel.
+VIOLATED = 1e-7
 #: Random points at which a derivative of a combination has to vanish to be taken as absent, and their distance.
 SAMPLES, SPREAD = 4, 0.1
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import subriem as sr
-from subriem.core.equilibrated import independent_rows, rank_factor
+from subriem.core.equilibrated import BALANCED, coefficients, exchanged, independent_rows, rank_factor
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -23,3 +23,30 @@ def test_the_kernel_is_in_the_units_of_the_unknowns():
     kernel = rank_factor(matrix, sr.RankPolicy()).kernel()
     np.testing.assert_allclose(matrix @ kernel, 0, atol=1e-9)
     assert kernel.shape == (3, 1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_exchange_makes_a_base_as_good_as_the_whole(seed):
+    """The least singular value of the base is within sqrt(1 + f^2 r (m - r)) of that of all rows."""
+    rng = np.random.default_rng(seed)
+    matrix = rng.standard_normal((9, 3)) @ rng.standard_normal((3, 6))
+    matrix[0] = 1e-7 * matrix[1]
+    base = exchanged(matrix, [0, 1, 2])
+    assert np.abs(coefficients(matrix[None], base)).max() <= BALANCED
+    assert base != [0, 1, 2]
+    np.testing.assert_allclose(coefficients(matrix[None], base)[0] @ matrix[base], matrix, atol=1e-12)
+    whole, chosen = (np.linalg.svd(rows, compute_uv=False)[2] for rows in (matrix, matrix[base]))
+    assert chosen >= whole / np.sqrt(1 + BALANCED**2 * 3 * 6)
+
+
+def test_a_base_of_zero_rows_is_exchanged():
+    matrix = np.array([[0.0, 0.0], [0.0, 0.0], [1.0, 2.0], [1.0, -1.0]])
+    assert exchanged(matrix, [0, 1]) == [2, 3]
+
+
+def test_dependent_rows_are_chosen_alike_in_any_units():
+    """One relation, in which all rows share alike after equilibration: the last one goes."""
+    matrix = np.vstack([np.eye(3), -np.ones((1, 3))]) + 0.0
+    for seed in range(8):
+        units = 10 ** np.random.default_rng(seed).uniform(-6, 6, (4, 1))
+        assert independent_rows(rank_factor(units * matrix, sr.RankPolicy())) == [0, 1, 2]
