@@ -9,7 +9,7 @@ import numpy as np
 
 from subriem.core.errors import RankError
 from subriem.core.protocols import Array
-from subriem.core.rank import RankPolicy
+from subriem.core.rank import RankDecision, RankPolicy
 from subriem.core.sparse import row_lengths
 from subriem.reduction.certificate import Certificate, certify
 from subriem.reduction.consistent import ConsistentPoint, consistent_point
@@ -89,9 +89,15 @@ def refuse_singular_point(
     RankError
         If it has.
     """
-    decisions = [certify(system, other.t, other.jets, q, policy).decision for other in nearby_points(system, point, q)]
-    there = max(decisions, key=lambda decision: decision.rank, default=certificate.decision)
-    if there.rank <= certificate.decision.rank:
+    rank = certificate.decision.rank
+    for way in ways(system, point, q):
+        there = _decided(system, reached(system, point, q, way), q, policy)
+        # one leap may end on another branch of solutions, where the rank is another
+        if there is not None and there.rank > rank:
+            there = _decided(system, reached(system, point, q, way, SHORT), q, policy)
+        if there is not None and there.rank > rank:
+            break
+    else:
         return
     raise RankError(
         f"{system.dae.name} is singular at this point: its system Jacobian loses rank here, and not nearby",
@@ -100,6 +106,10 @@ def refuse_singular_point(
         "a point at which the rank is that of its neighbours",
         "another start, by at={…}",
     )
+
+
+def _decided(system: Prolongation, point: ConsistentPoint | None, q: Array, policy: RankPolicy) -> RankDecision | None:
+    return None if point is None else certify(system, point.t, point.jets, q, policy).decision
 
 
 def confirm_dependence(
