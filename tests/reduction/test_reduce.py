@@ -150,7 +150,7 @@ def test_a_contact_is_seen_where_few_points_nearby_can_be_reached():
     def rows(t, v, d):
         return {"root": ca.sqrt(v.w) - 1e-2, "move": d(v.x) + v.x, "line": v.a - v.b, "curve": v.a - v.b + v.a**2}
 
-    with pytest.raises(sr.RankError, match="at this point.* and not nearby"):
+    with pytest.raises(sr.RankError, match=r"at this point.* and not nearby"):
         sr.reduce(made("x a b w", rows), at={"x": 0.5, "a": 0.0, "b": 0.0, "w": 1e-4})
 
 
