@@ -249,7 +249,9 @@ def compare(path: Any, reference: Any, M: SubRiemannian | MapStructure) -> Compa
     theirs = _measured(other, M)
     one, two = (resampled(t.curve, t.speed, t.curve.y, COUNT) for t in (trace, other))
     first, second = (resampled(t.curve, t.speed, t.controls, COUNT) for t in (trace, other))
-    apart = [np.linalg.norm(a / np.linalg.norm(a) - b / np.linalg.norm(b)) for a, b in zip(first, second, strict=True)]
+    moving = (np.linalg.norm(first, axis=1) > 0) & (np.linalg.norm(second, axis=1) > 0)
+    first, second = (u[moving] / np.linalg.norm(u[moving], axis=1)[:, None] for u in (first, second))
+    apart = np.linalg.norm(first - second, axis=1).max(initial=0.0)
     return Comparison(
         path=mine,
         reference=theirs,
@@ -257,7 +259,7 @@ def compare(path: Any, reference: Any, M: SubRiemannian | MapStructure) -> Compa
         end_gap=float(np.linalg.norm(one[-1] - two[-1])),
         frechet=frechet(one, two),
         hausdorff=hausdorff(one, two),
-        angle=float(2 * np.arcsin(np.clip(np.max(apart) / 2, 0, 1))),
+        angle=float(2 * np.arcsin(np.clip(apart / 2, 0, 1))),
         spacing=max(float(np.linalg.norm(np.diff(points, axis=0), axis=1).max()) for points in (one, two)),
         growth=growth,
         **_between_outputs(trace, other),

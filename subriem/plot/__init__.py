@@ -6,6 +6,7 @@ Every function returns a `matplotlib.figure.Figure`, which a notebook shows and 
 from subriem.plot.comparison import comparison_figure
 from subriem.plot.cost import cost_figure
 from subriem.plot.drift import drift_figure
+from subriem.plot.geometry import front_figure, geodesic_figure, holonomy_figure
 from subriem.plot.incidence import incidence_figure
 from subriem.plot.output import output_figure
 from subriem.plot.solution import solution_figure
@@ -17,6 +18,9 @@ __all__ = [
     "comparison_figure",
     "cost_figure",
     "drift_figure",
+    "front_figure",
+    "geodesic_figure",
+    "holonomy_figure",
     "incidence_figure",
     "output_figure",
     "save",

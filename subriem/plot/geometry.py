@@ -1,0 +1,253 @@
+"""Geodesics, wavefronts and balls of a structure in space; a loop of outputs and its lift."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from subriem.core.errors import GeometryError, ProblemError
+from subriem.core.protocols import Array
+from subriem.core.validate import positive, real_array
+from subriem.geometry.horizontal import Holonomy
+from subriem.geometry.subriemannian import SubRiemannian
+from subriem.plot.style import ADAPTED, MARK, STANDARD, THEORY, legend, new_figure, titled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: Directions and twists of the covectors of a front.
+DIRECTIONS, TWISTS = 97, 129
+#: Points drawn of a geodesic.
+POINTS = 241
+
+
+def geodesic_figure(geodesics: Iterable[Any], *, coordinates: Sequence[int] = (0, 1, 2), title: str = "") -> Any:
+    """Plot normal geodesics in space, with their shadow in the plane of the first two coordinates.
+
+    Parameters
+    ----------
+    geodesics : iterable of Geodesic
+        Of one structure. The first conjugate point of each is marked.
+    coordinates : sequence of int
+        Which three coordinates.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ProblemError
+        If there is none, or the coordinates do not fit.
+    MissingExtraError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import subriem as sr
+    >>> heisenberg = sr.SubRiemannian.from_frame(lambda q: [[1, 0, -q[1] / 2], [0, 1, q[0] / 2]], 3)
+    >>> len(geodesic_figure([heisenberg.shoot([0, 0, 0], [1, 0, 1], 7.0)]).axes)
+    2
+    """
+    drawn = list(geodesics)
+    if not drawn:
+        raise ProblemError("there is no geodesic to draw", "an empty list", "geodesics of one structure", "M.shoot(…)")
+    structure = drawn[0].structure
+    chosen = _chosen(structure, coordinates)
+    figure, (space, plane) = _space_and_plane(10.4, 4.8)
+    for number, geodesic in enumerate(drawn):
+        points = geodesic(np.linspace(0.0, geodesic.time, POINTS))[:, chosen]
+        color = (ADAPTED, STANDARD, MARK, THEORY)[number % 4]
+        space.plot(*points.T, color=color, lw=1.6)
+        plane.plot(points[:, 0], points[:, 1], color=color, lw=1.6)
+        conjugate = geodesic.conjugate_times().times
+        if conjugate.size:
+            at = geodesic(float(conjugate[0]))[list(chosen)]
+            space.plot(*([x] for x in at), "o", color=color, ms=5)
+            plane.plot(at[0], at[1], "o", color=color, ms=5)
+            plane.plot([], [], "o", color="none", mec="black", ms=5, label="first conjugate point")
+    start = drawn[0].q[0][list(chosen)]
+    space.plot(*([x] for x in start), "k.", ms=7)
+    plane.plot(start[0], start[1], "k.", ms=7, label="start")
+    _labelled(space, structure, chosen)
+    titled(plane, "Seen from above", structure.coordinates[chosen[0]], structure.coordinates[chosen[1]])
+    plane.set_aspect("equal", adjustable="datalim")
+    space.set_title(title or f"Normal geodesics of {structure.name}", loc="left", fontsize=11.5)
+    legend(figure, (plane,))
+    return figure
+
+
+def unit_covectors(structure: SubRiemannian, q: Any, directions: Array, twists: Array) -> Array:
+    """Return the covectors with <p, X1> = cos, <p, X2> = sin, <p, [X1, X2]> = twist, (directions, twists, 3).
+
+    Raises
+    ------
+    GeometryError
+        If the structure has not two fields in dimension 3, or growth (2, 3), at q.
+    """
+    found = structure.growth(q)
+    if structure.n != 3 or found.weights != (1, 1, 2):
+        raise GeometryError(
+            "a front in space needs two fields and their bracket",
+            f"growth {found.vector} in {structure.n} coordinates",
+            "growth (2, 3) in 3 coordinates",
+            "geodesic_figure of chosen covectors",
+        )
+    angle, twist = np.meshgrid(directions, twists, indexing="ij")
+    values = np.stack([np.cos(angle), np.sin(angle), twist], axis=-1)
+    return values @ np.linalg.inv(found.basis)  # p^T B = values: B has the columns X1, X2, [X1, X2]
+
+
+def front_figure(
+    structure: SubRiemannian,
+    q: Any,
+    radius: float,
+    *,
+    cut: Callable[[Array], float] | None = None,
+    twist: float | None = None,
+    title: str = "",
+) -> Any:
+    """Plot the ends of all unit-speed geodesics of a length: the wavefront, or with cut times the sphere.
+
+    Parameters
+    ----------
+    structure : SubRiemannian
+        With growth (2, 3) at q.
+    q : (3,) array_like
+    radius : float
+    cut : callable, optional
+        Covector -> cut time. Geodesics that are no longer minimal are left out: what is left is the sphere.
+    twist : float, optional
+        Largest |<p, [X1, X2]>|; 2 pi / radius unless given, where circles of the Heisenberg group close.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    GeometryError
+        If the growth is another.
+    MissingExtraError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import subriem as sr
+    >>> heisenberg = sr.SubRiemannian.from_frame(lambda q: [[1, 0, -q[1] / 2], [0, 1, q[0] / 2]], 3)
+    >>> len(front_figure(heisenberg, [0, 0, 0], 1.0).axes)
+    2
+    """
+    radius = positive(radius, "radius")
+    top = 2 * np.pi / radius if twist is None else positive(twist, "twist")
+    start, directions = structure.point(q), np.linspace(0.0, 2 * np.pi, DIRECTIONS)
+    covectors = unit_covectors(structure, start, directions, np.linspace(-top, top, TWISTS))
+    flat = covectors.reshape((-1, 3))
+    ends = structure.exponential(start, flat, radius, rtol=1e-8)
+    if cut is not None:
+        minimal = np.array([cut(p) for p in flat]) >= radius * (1 - 1e-9)
+        ends = np.where(minimal[:, None], ends, np.nan)
+    surface = ends.reshape(covectors.shape)
+    figure, (space, plane) = _space_and_plane(10.4, 4.8)
+    height = surface[..., 2]
+    space.plot_surface(*np.moveaxis(surface, -1, 0), cmap="viridis", rstride=1, cstride=1, lw=0, alpha=0.85)
+    kind = "wavefront" if cut is None else "sphere"
+    name = f"{kind.capitalize()} of radius {radius:g}, {structure.name}"
+    space.set_title(title or name, loc="left", fontsize=11.5)
+    _labelled(space, structure, (0, 1, 2))
+    for row in range(0, DIRECTIONS // 2, 4):
+        across = np.hypot(surface[row, :, 0] - start[0], surface[row, :, 1] - start[1])
+        plane.plot(across, height[row] - start[2], color=ADAPTED, lw=0.9, alpha=0.6)
+    flat = f"distance in ({structure.coordinates[0]}, {structure.coordinates[1]})"
+    titled(plane, "Its profiles, one line a direction", flat, structure.coordinates[2])
+    return figure
+
+
+def holonomy_figure(holonomy: Holonomy, *, outputs: Sequence[int] = (0, 1)) -> Any:
+    """Plot a loop of outputs, and its lift, which does not close.
+
+    Parameters
+    ----------
+    holonomy : Holonomy
+    outputs : sequence of int
+        Which two outputs.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ProblemError
+        If there are no such outputs.
+    MissingExtraError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np, subriem as sr
+    >>> M = sr.SubRiemannian.from_map(sr.map(lambda q: [q[0], q[1] + q[0] * q[2]], 3))
+    >>> loop = 0.3 * np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+    >>> len(holonomy_figure(M.holonomy([0, 0, 0], loop)).axes)
+    2
+    """
+    path = holonomy.path
+    if len(outputs) != 2 or not all(0 <= i < path.structure.k for i in outputs):
+        raise ProblemError("there are no such outputs", f"{tuple(outputs)}", f"two of 0 … {path.structure.k - 1}", "")
+    figure, (left, right) = new_figure(10.4, 4.4, 2, (1.0, 1.0))
+    times = np.linspace(path.t[0], path.t[-1], POINTS)
+    theta = path(times)
+    x = np.array([path.structure.map.value(point) for point in theta])[:, list(outputs)]
+    left.plot(*x.T, color=ADAPTED)
+    left.plot(*x[0], "k.", ms=8, label="start and end")
+    titled(left, "The loop of outputs closes", f"x[{outputs[0]}]", f"x[{outputs[1]}]")
+    left.set_aspect("equal", adjustable="datalim")
+    size = float(np.linalg.norm(holonomy.gap))
+    along = holonomy.gap / size if size else holonomy.gap
+    moved = theta - theta[0]
+    rest = moved - np.outer(moved @ along, along)
+    widest = rest[int(np.argmax(np.linalg.norm(rest, axis=1)))]
+    across = widest / max(float(np.linalg.norm(widest)), 1e-300)
+    right.plot(moved @ across, moved @ along, color=ADAPTED, label="its lift")
+    right.plot(0, 0, "k.", ms=8)
+    right.annotate(
+        "", (0, size), (0, 0), arrowprops={"arrowstyle": "->", "color": STANDARD, "lw": 1.8, "shrinkA": 0, "shrinkB": 0}
+    )
+    right.plot([], [], color=STANDARD, label=f"gap {size:.3g}; area law {np.linalg.norm(holonomy.area_law):.3g}")
+    titled(right, "Its lift does not", "across the gap", "along the gap")
+    legend(figure, (left, right))
+    return figure
+
+
+def _space_and_plane(width: float, height: float) -> tuple[Any, tuple[Any, Any]]:
+    """Return a figure with a panel in space and a flat one."""
+    figure, (space, plane) = new_figure(width, height, 2, (1.15, 1.0))
+    place = space.get_subplotspec()
+    space.remove()
+    return figure, (figure.add_subplot(place, projection="3d"), plane)
+
+
+def _chosen(structure: SubRiemannian, coordinates: Sequence[int]) -> list[int]:
+    chosen = [int(i) for i in real_array(list(coordinates), "coordinates", ndim=1)]
+    if len(chosen) != 3 or not all(0 <= i < structure.n for i in chosen):
+        raise ProblemError(
+            "there are no such coordinates", f"{tuple(coordinates)}", f"three of 0 … {structure.n - 1}", "(0, 1, 2)"
+        )
+    return chosen
+
+
+def _labelled(space: Any, structure: SubRiemannian, chosen: Sequence[int]) -> None:
+    for axis, i in zip("xyz", chosen, strict=True):
+        getattr(space, f"set_{axis}label")(structure.coordinates[i])
+        getattr(space, f"{axis}axis").set_major_locator(_few_ticks())
+    space.tick_params(labelsize=8.5)
+
+
+def _few_ticks() -> Any:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(4)
