@@ -23,15 +23,18 @@ TINY = 1e-150
 BALANCED = 2.0
 
 
-def equilibrate(matrix: Array) -> tuple[Array, Array, Array]:
-    """Return R A C with rows and columns of lengths near one, and the diagonals of R and C; zero rows stay zero."""
-    rows, columns = np.ones(matrix.shape[0]), np.ones(matrix.shape[1])
+def equilibrate(matrix: Array, rounds: int = ROUNDS) -> tuple[Array, Array, Array]:
+    """Return R A C with rows and columns of lengths near one, and the diagonals of R and C; zero rows stay zero.
+
+    Of a stack of matrices (…, m, n) each is taken for itself.
+    """
+    rows, columns = np.ones(matrix.shape[:-1]), np.ones((*matrix.shape[:-2], matrix.shape[-1]))
     scaled = matrix.astype(float)
-    for _ in range(ROUNDS):
-        row = _inverse_root(np.linalg.norm(scaled, axis=1))
-        scaled *= row[:, None]
-        column = _inverse_root(np.linalg.norm(scaled, axis=0))
-        scaled *= column
+    for _ in range(rounds):
+        row = _inverse_root((scaled * scaled).sum(axis=-1))
+        scaled *= row[..., :, None]
+        column = _inverse_root((scaled * scaled).sum(axis=-2))
+        scaled *= column[..., None, :]
         rows *= row
         columns *= column
         if max(np.abs(row - 1).max(initial=0.0), np.abs(column - 1).max(initial=0.0)) < EVEN:
@@ -39,8 +42,9 @@ def equilibrate(matrix: Array) -> tuple[Array, Array, Array]:
     return scaled, rows, columns
 
 
-def _inverse_root(lengths: Array) -> Array:
-    return 1.0 / np.sqrt(np.where(lengths > 0, lengths, 1.0))
+def _inverse_root(squares: Array) -> Array:
+    """Return the inverse roots of lengths, given their squares."""
+    return np.where(squares > 0, squares, 1.0) ** -0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,8 +157,8 @@ def decide_leading(matrix: Array, rank: int, policy: RankPolicy) -> RankDecision
 
 
 def least_singular_values(matrices: Array, rank: int) -> Array:
-    """Return the singular value number `rank` of each of many matrices (N, m, n): how far each is from less rank."""
-    return np.asarray(np.linalg.svd(matrices, compute_uv=False)[:, rank - 1], dtype=float)
+    """Return the singular value number `rank` of each of many matrices (…, m, n): how far each is from less rank."""
+    return np.asarray(np.linalg.svd(matrices, compute_uv=False)[..., rank - 1], dtype=float)
 
 
 def weakest_direction(matrix: Array) -> Array:

@@ -69,12 +69,13 @@ class Compiled:
     Attributes
     ----------
     order : int
-    compact : bool
+    compact, branches : bool
     """
 
     def __init__(self, original: Any, switches: Any, n_switches: int, compact: bool) -> None:
         self._original, self._idle = original, [original]
         self._switches, self._n_switches = switches, n_switches
+        self.branches = bool(n_switches)
         self.compact, self.order = compact, int(original.order)
 
     @contextmanager

@@ -54,9 +54,9 @@ class Course:
     def run(self, start: float, end: float) -> None:
         """March from the consistent point of the reduction to the end; the march holds what was found."""
         march = self.march
-        stops = _stops(self.reduction.dae.breakpoints, start, end)
+        stops = _stops(self.motion.breakpoints, start, end)
         q = self._data(start, stops[0])
-        here = self.motion.node(self.reduction.consistent, q, np.zeros(self.motion.system.quadratures))
+        here = self.motion.start(q)
         if q.tobytes() != self.reduction.dae.data(self.reduction.consistent.t).tobytes():
             here = self._restart(here, q, ())  # back in time from a breakpoint
         fired: list[Event] = []  # it is still zero where it happened at a breakpoint
@@ -133,9 +133,9 @@ class Course:
             )
 
 
-def _stops(breakpoints: Array, start: float, end: float) -> list[float]:
+def _stops(breakpoints: Sequence[float], start: float, end: float) -> list[float]:
     """Return the breakpoints on the way and the end; of those between which no grid fits, as 0.3 and 0.1 + 0.2, one."""
-    inner = sorted(float(b) for b in breakpoints if min(start, end) < b < max(start, end))
+    inner = sorted(b for b in breakpoints if min(start, end) < b < max(start, end))
     stops = [end]
     for stop in inner if end < start else reversed(inner):
         if min(abs(stop - start), abs(stop - stops[0])) > NODES * np.spacing(abs(stop)):

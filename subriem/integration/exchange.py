@@ -63,12 +63,17 @@ class Exchange:
             counts = (len(where.top_rows), len(where.invariant_rows))
             self._open = [k for k in (0, 1) if 0 < len(chosen[k]) < counts[k]]
 
+    @property
+    def spare(self) -> bool:
+        """Whether there are equations that might take the place of others."""
+        return bool(self._open)
+
     def worn(self, stretch: Stretch) -> Worn | None:
         """Return where the equations that carry a stretch wear out, None if they do not."""
         if not self._open:
             return None
         chosen = _chosen(stretch.motion.system)
-        seen, found, first = looked_at(stretch, self._shape(stretch)), {}, []
+        seen, found, first = looked_at(stretch, [self._shape(stretch)]), {}, []
         for k in self._open:
             found[k] = self._scaled(k, stretch, seen)
             bad = np.flatnonzero(~(_largest(found[k], chosen[k]) <= WORN))

@@ -75,9 +75,22 @@ class Engine(ABC):
 
     notes: dict[str, Any]
 
+    #: Whether what it finds between the ends of a leg is as exact as they are.
+    dense = False
+
     @abstractmethod
-    def advance(self, t0: float, t1: float, x: Array, a: Array, q: Array) -> Piece:
-        """Integrate from t0 to t1, or as far as it goes; t1 < t0 goes back in time."""
+    def advance(self, t0: float, t1: float, x: Array, a: Array, q: Array, patient: bool = False) -> Piece:
+        """Integrate from t0 to t1, or as far as it goes, with exact nodes; t1 < t0 goes back in time.
+
+        A call that is `patient` may take longer, where nothing shorter is of use.
+        """
+
+    def leap(self, t0: float, t1: float, x: Array, a: Array, q: Array, looks: bool = True) -> Piece:
+        """Integrate from t0 to t1 in as few steps as the tolerance needs; an engine need not be able to.
+
+        Nodes between show what happens there; without `looks` there need not be any.
+        """
+        return Piece(np.array([t0]), x[None], a[None], "the engine does not take a leg in one call")
 
 
 class Integrator(ABC):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,21 +53,33 @@ class JetPath(DenseOutput):
         ProblemError
             If a time is not on the path.
         """
-        width = len(self.stretches[0].motion.system.reduction.system.columns)
-        return self._gather(times, width, before, lambda s, nodes: s.motion.system.jets(nodes, s.q))
+        system = self.stretches[0].motion.system
+        jets = np.empty((times.size, len(system.reduction.system.columns)))
+        for stretch, mine, nodes in self._nodes(times, before):
+            jets[mine] = system.jets(nodes, stretch.q)
+        return jets
 
     def quadratures(self, times: Array) -> Array:
         """Return the integrals of the quadratures at times of the path."""
-        system = self.stretches[0].motion.system
-        return self._gather(times, system.quadratures, False, lambda _, nodes: nodes.x[:, system.states :])
+        return self.sample(times)[1]
 
-    def _gather(self, times: Array, width: int, before: bool, function: Callable[[Stretch, Nodes], Array]) -> Array:
+    def sample(self, times: Array) -> tuple[Array, Array, float]:
+        """Return jets at times of the path, the integrals of the quadratures, and the largest residual there."""
+        system, residual = self.stretches[0].motion.system, 0.0
+        jets = np.empty((times.size, len(system.reduction.system.columns)))
+        integrals = np.empty((times.size, system.quadratures))
+        for stretch, mine, nodes in self._nodes(times, before=False):
+            jets[mine] = found = system.jets(nodes, stretch.q)
+            integrals[mine] = nodes.x[:, system.states :]
+            residual = max(residual, float(np.abs(system.residuals(nodes.t, found, stretch.q)).max(initial=0.0)))
+        return jets, integrals, residual
+
+    def _nodes(self, times: Array, before: bool) -> Iterator[tuple[Stretch, np.ndarray, Nodes]]:
+        """Yield each stretch with the times on it, as a mask, and the points there."""
         owner = self._owners(times, before)
-        out = np.empty((times.size, width))
-        for index in np.unique(owner):
-            stretch, mine = self.stretches[index], np.flatnonzero(owner == index)
-            out[mine] = function(stretch, stretch.at(times[mine]))
-        return out
+        for index in sorted(set(owner.tolist())):
+            mine = owner == index
+            yield self.stretches[index], mine, self.stretches[index].at(times[mine])
 
     def _owners(self, times: Array, before: bool) -> np.ndarray:
         starts = np.array([stretch.nodes.t[0] for stretch in self.stretches])
@@ -82,6 +94,8 @@ class JetPath(DenseOutput):
                 f"times in [{low:.16g}, {high:.16g}]",
                 "a longer span",
             )
+        if starts.size == 1:
+            return np.zeros(times.size, dtype=int)
         sign = 1.0 if end >= starts[0] else -1.0
         side = "left" if before else "right"
         return np.clip(np.searchsorted(sign * starts, sign * times, side=side) - 1, 0, starts.size - 1)

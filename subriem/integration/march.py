@@ -16,8 +16,9 @@ from subriem.integration.crossings import Crossing, crossings, event_value
 from subriem.integration.events import Event, Occurrence
 from subriem.integration.exchange import Exchange, named_exchange
 from subriem.integration.integrator import NODES, Piece
+from subriem.integration.leap import DRIFT, Leap, drifted
 from subriem.integration.motion import Motion
-from subriem.integration.pathrank import Regularity, decisions, shrinkage, singular_beyond
+from subriem.integration.pathrank import Regularity, ranks, shrinkage, singular_beyond
 from subriem.integration.reduced import Nodes
 from subriem.integration.stretch import ORDER, Stretch
 from subriem.integration.watch import Watch
@@ -28,8 +29,8 @@ LOCATED = 1e-11
 ESCAPE = 1e6
 #: Loss of regularity of the system Jacobian at which a failure is a loss of rank.
 SINGULAR = 1e3
-#: Drift over one stretch, in units of the allowed error, above which the stretch is taken again, shorter.
-DRIFT = 1e4
+#: Times wanted on a leg up to which it is taken from one to the next; a march gets along with as many as there are.
+FEW = 16
 #: The first stretch, relative to the span.
 FIRST = 1 / 64
 #: Growth of the length from one stretch to the next, and its share of what the error suggests.
@@ -46,6 +47,7 @@ class Track:
     residual: float = 0.0
     events: list[Occurrence] = field(default_factory=list)
     pieces: int = 0
+    marched: str = ""
     counts: dict[str, int] = field(default_factory=dict)
     exchanges: list[str] = field(default_factory=list)
 
@@ -64,6 +66,8 @@ class March:
     meter, token
         Limits and cancellation.
     watch : Watch
+    wanted : ndarray, optional
+        The times that are wanted. A leg between them is tried in one call of the engine first, if there are no events.
     """
 
     def __init__(
@@ -75,9 +79,10 @@ class March:
         meter: Meter,
         token: CancelToken,
         watch: Watch,
+        wanted: Array | None = None,
     ) -> None:
         self.motion, self.span, self.stop, self.events = motion, span, stop, tuple(events)
-        self.meter, self.token = meter, token
+        self.meter, self.token, self.wanted = meter, token, None if self.events else wanted
         self.track, self.watch, self.exchange = Track(), watch, Exchange(motion.system)
         self.status: Status | None = None
         self.message = ""
@@ -103,6 +108,7 @@ class March:
             Events that have just happened at this point.
         """
         before = {} if fired else self._before()
+        here = here if self.wanted is None else self._leaps(self.wanted, goal, here, q)
         while self.status is None and here.t[0] != goal:
             self._limits()
             if self.status is not None:
@@ -125,8 +131,7 @@ class March:
             stretch, happened = self._cut(stretch, fired, before)
             self.track.stretches.append(stretch)
             here, fired, before = stretch.nodes[-1:], (), {}
-            low, high = self.span
-            self.meter.tell((here.t[0] - low) / (high - low), f"t = {here.t[0]:.4g}")
+            self._tell(float(here.t[0]))
             if worn is not None and worn.motion is not None and stretch is worn.sound:
                 here = self._go_on(worn.motion, here, q)
             if resets := [crossing.event for crossing in happened if crossing.event.reset is not None]:
@@ -135,7 +140,7 @@ class March:
 
     def _before(self) -> dict[Event, float]:
         """Return the values of the events at the end of the path so far, from where the data may jump."""
-        if not self.track.stretches:
+        if not self.track.stretches or not self.events:
             return {}
         last = self.track.stretches[-1]
         row, t = self.motion.system.jets(last.nodes[-1:], last.q)[0], float(last.nodes.t[-1])
@@ -147,6 +152,33 @@ class March:
         self.track.exchanges.append(f"t = {here.t[0]:.6g}: {said}")
         here = motion.node(self.motion.point(here, q), q, here.x[0, motion.system.states :])
         self.motion, self.watch = motion, Watch(motion.system)
+        return here
+
+    def _tell(self, t: float) -> None:
+        low, high = self.span
+        self.meter.tell((t - low) / (high - low), f"t = {t:.4g}")
+
+    def _leaps(self, wanted: Array, goal: float, here: Nodes, q: Array) -> Nodes:
+        """Take a leg in few calls of the engine, from one time wanted to the next; return how far that went."""
+        t = float(here.t[0])
+        mine = wanted[(wanted > min(t, goal)) & (wanted < max(t, goal))]
+        dense = self.motion.engine.dense
+        if self.exchange.spare or (mine.size > FEW and not dense):
+            return here
+        leap, inside = Leap(self.motion, self.watch), dense and mine.size > 1
+        for to in map(float, [*(mine[-1:] if dense else mine), goal]):
+            self._limits()
+            if self.status is not None:
+                break
+            stretch, doubt, piece = leap.take(here, to, q, inside)
+            self._count(piece)
+            if stretch is None:
+                self.track.marched = self.track.marched or doubt
+                break
+            self._decide(stretch)
+            self.track.stretches.append(stretch)
+            self._tell(to)
+            here = stretch.nodes[-1:]
         return here
 
     def _limits(self) -> None:
@@ -167,11 +199,10 @@ class March:
         except RankError as error:
             return None, error.what
         nodes.drift[0] = 0.0
-        allowed = float(np.max(self.motion.allowed(nodes.x[:, : self.motion.system.states]), initial=0.0))
-        shortest = abs(to - here.t[0]) <= FIRST**2 * abs(self.span[1] - self.span[0])
-        if self.motion.project and nodes.drift.max() > DRIFT * allowed and not shortest:
-            return None, f"the constraints are left by {nodes.drift.max():.1e}"
         stretch = Stretch(self.motion, nodes, q, dense=piece.dense)
+        shortest = abs(to - here.t[0]) <= FIRST**2 * abs(self.span[1] - self.span[0])
+        if not shortest and (left := drifted(stretch, DRIFT)):
+            return None, left
         if not self.watch.finite(stretch):  # unknowns that were eliminated the engine does not see
             return None, "a value was not finite"
         late = float(stretch.error[-NODES // 4 :].max(initial=0.0))  # a transient at the start is refined, not repeated
@@ -229,8 +260,14 @@ class March:
             if crossing.event.terminal:
                 self.end(Status.EVENT, f"event {crossing.event.name!r} at t = {crossing.t:.10g}")
         track.residual = max(track.residual, self.watch.residual(stretch))
-        looks = (-1,) if len(track.stretches) else (0, -1)
-        track.ranks |= {t: decision.rank for t, decision in decisions(stretch, looks)}
+        self._decide(stretch)
+
+    def _decide(self, stretch: Stretch) -> None:
+        """Keep the rank at the end of a stretch; at the start it was decided where the system was reduced."""
+        track = self.track
+        if not track.ranks:
+            track.ranks[float(stretch.nodes.t[0])] = len(self.motion.system.reduction.certificate.base)
+        track.ranks |= ranks(stretch, (-1,))
 
     # --- a march that cannot go on ----------------------------------------------------------------------------------
 
@@ -259,9 +296,10 @@ class March:
 
     @property
     def stats(self) -> dict[str, Any]:
-        """Counts of the engine and of stretches, and which equations took the place of others."""
+        """Counts of the engine and of stretches, what was exchanged, and why a leg was not taken in one call."""
         track = self.track
-        return {"pieces": track.pieces, **track.counts, **({"exchanges": track.exchanges} if track.exchanges else {})}
+        more = {"marched": track.marched, "exchanges": track.exchanges}
+        return {"pieces": track.pieces, **track.counts, **{name: value for name, value in more.items() if value}}
 
 
 def _until(stretch: Stretch, t: float) -> Stretch:

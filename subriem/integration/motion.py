@@ -58,6 +58,27 @@ class Motion:
         certificate = self.system.reduction.certificate
         return {(certificate.base, certificate.constraints): self}
 
+    @cached_property
+    def breakpoints(self) -> tuple[float, ...]:
+        """Times at which the data jump."""
+        return tuple(map(float, self.system.reduction.dae.breakpoints))
+
+    @cached_property
+    def ranks(self) -> dict[bytes, int]:
+        """Ranks that depend on the data alone, by these, as far as they were decided."""
+        return {}
+
+    @cached_property
+    def _starts(self) -> dict[bytes, Nodes]:
+        return {}
+
+    def start(self, q: Array) -> Nodes:
+        """Return the consistent point of the reduction as a node."""
+        key = q.tobytes()
+        if key not in self._starts:
+            self._starts[key] = self.node(self.system.reduction.consistent, q, np.zeros(self.system.quadratures))
+        return self._starts[key]
+
     def point(self, node: Nodes, q: Array) -> ConsistentPoint:
         """Return one node as a consistent point."""
         (jets,) = self.system.jets(node, q)
@@ -74,5 +95,8 @@ class Motion:
 
     def allowed(self, x: Array) -> Array:
         """Return the error allowed in each state of a stretch with the nodes x."""
-        size = np.abs(x).max(axis=0, initial=0.0)
+        return self.tolerance(np.abs(x).max(axis=0, initial=0.0))
+
+    def tolerance(self, size: Array) -> Array:
+        """Return the error allowed in states of some size."""
         return np.maximum(self.options.atol + self.options.rtol * size, ROUNDOFFS * EPS * size)

@@ -70,6 +70,8 @@ class NumericSystem:
 
     quadratures = 0
     pole = 0.0
+    constrained = False
+    may_fail = True
 
     def __init__(self, reduction: NumericReduction) -> None:
         self.reduction = reduction
@@ -178,6 +180,19 @@ class NumericSystem:
         """Return dF/dz, shape (N, n, n)."""
         return np.array([self._jacobian(*_key(*place)) for place in zip(nodes.t, nodes.x, nodes.a, strict=True)])
 
+    @property
+    def block_sizes(self) -> tuple[tuple[int, int], ...]:
+        """Rows and columns of dF/dz, which is one block."""
+        return ((self._dae.n, self._dae.n),)
+
+    def blocks(self, nodes: Nodes, q: Array) -> list[Array]:
+        """Return dF/dz as a block, shape (N, 1, n, n)."""
+        return [self.jacobians(nodes, q)[:, None]]
+
+    def distances(self, nodes: Nodes, q: Array) -> Array:
+        """Return that there are no constraints between the states."""
+        return np.zeros((nodes.t.size, 0))
+
     def jets(self, nodes: Nodes, q: Array) -> Array:
         """Return y and all of y' at `reduction.system.columns`, shape (N, 2 n)."""
         out = np.empty((nodes.t.size, 2 * self._dae.n))
@@ -251,11 +266,11 @@ class NumericEngine(Engine):
         self.engine, self.system, self.notes = engine, system, engine.notes
         self._counted = 0
 
-    def advance(self, t0: float, t1: float, x: Array, a: Array, q: Array) -> Piece:
+    def advance(self, t0: float, t1: float, x: Array, a: Array, q: Array, patient: bool = False) -> Piece:
         """Integrate from t0 to t1, or as far as it goes."""
         system = self.system
         system.start(a)
-        piece = self.engine.advance(t0, t1, x, a[:0], q)
+        piece = self.engine.advance(t0, t1, x, a[:0], q, patient)
         system.rates.raise_pending()
         unknowns = a[None] if piece.failure else np.vstack([a, system.unknowns(piece.t[1:], piece.x[1:], a)])
         failure = "a value of F was not finite" if piece.failure and system.undefined else piece.failure

@@ -8,9 +8,8 @@ import numpy as np
 
 from subriem.core.equilibrated import decide_leading, equilibrate, least_singular_values
 from subriem.core.protocols import Array
-from subriem.core.rank import RankDecision
 from subriem.integration.reduced import Nodes
-from subriem.integration.stretch import Stretch
+from subriem.integration.stretch import Stretch, interpolation_error
 from subriem.integration.system import System
 
 #: Multiplications that may be spent on the singular values along a stretch.
@@ -20,6 +19,10 @@ FALLING = 0.6
 #: Regularity, relative to the nodes around, at which a located minimum counts as zero: the path itself is only known to
 #: the tolerance of the run.
 ZERO = 1e-6
+#: Rounds of equilibration: regularity is compared from node to node, not with a floor.
+SCALING = 2
+#: Share of the regularity along a path to which nodes must show it.
+LOOK = 1e-2
 #: Nodes of a stretch at which entries are measured for its scaling.
 SCALED = 5
 #: Powers of t* - t with which a least singular value vanishes: a fold, a crossing, a singular constraint.
@@ -28,85 +31,147 @@ POWERS = np.array([0.5, 1.0, 2.0])
 TRIED = 12
 
 
-def decisions(stretch: Stretch, nodes: Sequence[int]) -> list[tuple[float, RankDecision]]:
-    """Return whether the rank is still that of the start, at some nodes with their times.
+def ranks(stretch: Stretch, nodes: Sequence[int]) -> dict[float, int]:
+    """Return the ranks at some nodes by their times: whether they are still that of the start.
 
     It is asked of all equations, not of the ones that carry the motion; one decision costs as much as some steps.
     """
+    system = stretch.motion.system
+    if not system.block_sizes:
+        return {float(stretch.nodes.t[i]): _unchanging(stretch) for i in nodes}
     chosen = stretch.nodes[list(nodes)]
-    matrices = stretch.motion.system.jacobians(chosen, stretch.q)
-    reduction = stretch.motion.system.reduction
-    rank = len(reduction.certificate.base)
-    return [
-        (float(t), decide_leading(matrix, rank, reduction.policy))
-        for t, matrix in zip(chosen.t, matrices, strict=True)
+    return {
+        float(t): _rank(matrix, stretch)
+        for t, matrix in zip(chosen.t, system.jacobians(chosen, stretch.q), strict=True)
         if matrix.size and np.isfinite(matrix).all()
-    ]
+    }
 
 
-def looked_at(stretch: Stretch, shape: tuple[int, int]) -> np.ndarray:
-    """Return the nodes, all if they are few, at which matrices of this shape may be decomposed."""
-    size, (m, n) = stretch.nodes.t.size, shape
-    stride = int(np.ceil(size * m**2 * n / WORK))
+def _rank(matrix: Array, stretch: Stretch) -> int:
+    reduction = stretch.motion.system.reduction
+    return decide_leading(matrix, len(reduction.certificate.base), reduction.policy).rank
+
+
+def _unchanging(stretch: Stretch) -> int:
+    """Return the rank of a Jacobian that depends on the data alone, as far as its rank is concerned."""
+    known, key = stretch.motion.ranks, stretch.q.tobytes()
+    if key not in known:
+        (matrix,) = stretch.motion.system.jacobians(stretch.nodes[:1], stretch.q)
+        known[key] = _rank(matrix, stretch) if matrix.size else 0
+    return known[key]
+
+
+def looked_at(stretch: Stretch, shapes: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Return the nodes, all if they are few, at which matrices of these shapes may be decomposed."""
+    size = stretch.nodes.t.size
+    stride = int(np.ceil(size * sum(m**2 * n for m, n in shapes) / WORK))
     return np.unique(np.append(np.arange(0, size, stride), size - 1))
 
 
 class Regularity:
     """How far the system Jacobian, that of all equations, is from losing rank, in one scaling for a stretch.
 
-    Equilibrating anew at each node would hide a row that shrinks to zero, and the scaling of one node would magnify a
-    row that vanishes there by chance.
+    Where it is square, so are its diagonal blocks, and they are looked at one by one. Equilibrating anew at each node
+    would hide a row that shrinks to zero, and the scaling of one node would magnify a row that vanishes there by
+    chance.
     """
 
     def __init__(self, stretch: Stretch) -> None:
         self.stretch = stretch
-        nodes = np.unique(np.linspace(0, stretch.nodes.t.size - 1, SCALED).astype(int))
-        matrix = np.linalg.norm(stretch.motion.system.jacobians(stretch.nodes[nodes], stretch.q), axis=0)
-        self.usable = bool(matrix.size) and bool(np.isfinite(matrix).all())
-        self._rows, self._columns = equilibrate(matrix)[1:] if self.usable else (matrix, matrix)
-        self._rank = len(stretch.motion.system.reduction.certificate.base)
-        self._regular = matrix.shape == (self._rank, self._rank)
+        found = stretch.motion.system.blocks(stretch.nodes, stretch.q)
+        some = np.unique(np.linspace(0, stretch.nodes.t.size - 1, SCALED).astype(int))
+        sizes = [np.linalg.norm(blocks[some], axis=0) for blocks in found]
+        self.usable = bool(found) and all(np.isfinite(size).all() for size in sizes)
+        self._scales = [equilibrate(size, SCALING)[1:] for size in sizes] if self.usable else []
+        self._whole = len(stretch.motion.system.reduction.certificate.base)
+        self._on_nodes = self._scaled(found) if self.usable else []
 
-    def __call__(self, nodes: Nodes, system: System | None = None) -> tuple[Array, Array]:
-        """Return the last singular value of the rank at each node, and the sign of the determinant (1 if it is zero).
+    def _scaled(self, found: list[Array]) -> list[Array]:
+        return [
+            rows[..., :, None] * np.nan_to_num(blocks) * columns[..., None, :]
+            for blocks, (rows, columns) in zip(found, self._scales, strict=True)
+        ]
+
+    def _at(self, nodes: Nodes, system: System | None = None) -> list[Array]:
+        return self._scaled((system or self.stretch.motion.system).blocks(nodes, self.stretch.q))
+
+    def least(self, nodes: Nodes, system: System | None = None) -> Array:
+        """Return the last singular value of the rank at each node.
 
         The nodes are those of the stretch, or of another `system`, on other equations.
         """
-        matrices = (system or self.stretch.motion.system).jacobians(nodes, self.stretch.q)
-        scaled = self._rows[:, None] * np.nan_to_num(matrices) * self._columns
-        least = least_singular_values(scaled, self._rank)
-        return least, np.linalg.slogdet(scaled)[0] if self._regular else np.ones(least.size)
+        return np.min([self._last(blocks).min(axis=1) for blocks in self._at(nodes, system)], axis=0)
 
-    def singular_time(self) -> float | None:
-        """Return the first time at which the Jacobian loses rank between the nodes, or None."""
+    def _last(self, blocks: Array) -> Array:
+        return least_singular_values(blocks, min(self._whole, *blocks.shape[2:]))
+
+    def closer(self) -> Nodes:
+        """Return the nodes, with more between those that do not show how regular the Jacobian is."""
+        if not self.usable:
+            return self.stretch.nodes
+        found = self._volumes(self._on_nodes)
+        error = interpolation_error(self.stretch.nodes.t, found, LOOK * np.abs(found).max(axis=0))
+        return self.stretch.with_finer(error, lambda finer: Regularity(finer).closer())
+
+    def _signed(self, found: list[Array]) -> Array:
+        """Return how regular each block is at each node, with a sign that changes where it loses rank, if it has one.
+
+        A block has none that is not square, or not of full rank: it is the Jacobian of all equations.
+        """
+        return np.hstack([_bound(blocks) if self._regular(blocks) else self._last(blocks) for blocks in found])
+
+    def _volumes(self, found: list[Array]) -> Array:
+        """Return the same as a determinant, which is as smooth as the blocks are."""
+        return np.hstack([np.linalg.det(blocks) if self._regular(blocks) else self._last(blocks) for blocks in found])
+
+    def _regular(self, blocks: Array) -> bool:
+        rows, columns = blocks.shape[2:]
+        return rows == columns <= self._whole
+
+    def singular_time(self, fall: float = FALLING) -> float | None:
+        """Return the first time at which the Jacobian loses rank between the nodes, or None.
+
+        A node is looked at where regularity falls below `fall` times that of a neighbour.
+        """
         if not self.usable:
             return None
-        nodes = self.stretch.nodes[looked_at(self.stretch, (self._rows.size, self._columns.size))]
-        least, sign = self(nodes)
-        for k in range(least.size - 1):
-            high = max(least[max(k - 1, 0)], least[k + 1])
-            if sign[k] * sign[k + 1] < 0:
-                found = self._crossing(nodes, k, sign[k])
-            elif least[k] < FALLING * high and least[k] <= min(least[max(k - 1, 0)], least[k + 1]):
+        chosen = self._chosen()
+        nodes, signed = self.stretch.nodes[chosen], self._signed([blocks[chosen] for blocks in self._on_nodes])
+        bound = np.abs(signed)
+        crossed = signed[:-1] * signed[1:] < 0
+        falling = _falling(bound, FALLING)
+        if fall > FALLING:  # so little is nothing, unless it is the determinant that falls
+            volumes = np.abs(self._volumes([blocks[chosen] for blocks in self._on_nodes]))
+            falling |= _falling(bound, fall) & _falling(volumes, fall)
+        for k in np.flatnonzero(crossed.any(axis=1) | falling[:-1].any(axis=1)).tolist():
+            near = self.least(nodes[max(k - 1, 0) : k + 2])
+            here, high = near[-2], max(near[0], near[-1])
+            if crossed[k].any():
+                found = self._crossing(nodes, k, signed[k])
+            elif here < fall * high and here <= min(near[0], near[-1]):
                 found = self._minimum(nodes, k)
             else:
                 continue
-            if self._least(found) <= ZERO * max(high, least[k]):
+            if self._least(found) <= ZERO * max(high, here):
                 return found
         return None
 
-    def _least(self, t: float) -> float:
-        return float(self(self.stretch.at(np.array([t])))[0][0])
+    def _chosen(self) -> np.ndarray:
+        """Return which nodes are looked at: all, unless that is too much work."""
+        return looked_at(self.stretch, self.stretch.motion.system.block_sizes)
 
-    def _crossing(self, nodes: Nodes, k: int, sign: float) -> float:
-        """Locate the zero of det J between two nodes by bisection."""
+    def _least(self, t: float) -> float:
+        return float(self.least(self.stretch.at(np.array([t])))[0])
+
+    def _crossing(self, nodes: Nodes, k: int, before: Array) -> float:
+        """Locate the first zero of a determinant between two nodes by bisection."""
         low, high = float(nodes.t[k]), float(nodes.t[k + 1])
         for _ in range(60):
             middle = (low + high) / 2
             if middle in (low, high):
                 break
-            here = self(self.stretch.at(np.array([middle])))[1][0]
-            low, high = (middle, high) if here == sign else (low, middle)
+            here = self._signed(self._at(self.stretch.at(np.array([middle]))))[0]
+            low, high = (low, middle) if (here * before < 0).any() else (middle, high)
         return low
 
     def _minimum(self, nodes: Nodes, k: int) -> float:
@@ -119,6 +184,25 @@ class Regularity:
             self._least, bounds=ends, method="bounded", options={"xatol": 1e-12 * (ends[1] - ends[0])}
         )
         return float(found.x)
+
+
+def _falling(values: Array, fall: float) -> np.ndarray:
+    """Return where values (N, …) are least among three nodes, and much below one of them."""
+    around = np.stack([np.vstack([values[:1], values[:-1]]), np.vstack([values[1:], values[-1:]])])
+    return (values < fall * around.max(axis=0)) & (values <= around.min(axis=0))
+
+
+def _bound(blocks: Array) -> Array:
+    """Return a lower bound of the smallest singular value of square blocks, with the sign of the determinant.
+
+    sigma_min = |det| / (the product of the others), and that is largest where all others are equal: so it is at least
+    |det| ((k - 1) / |A|^2)^((k - 1) / 2), with the Frobenius norm.
+    """
+    k = blocks.shape[-1]
+    if k == 1:
+        return blocks[:, :, 0, 0]
+    length = np.maximum(np.einsum("nbij,nbij->nb", blocks, blocks), 1e-300)
+    return np.linalg.det(blocks) * ((k - 1) / length) ** ((k - 1) / 2)
 
 
 def singular_beyond(stretches: Sequence[Stretch]) -> float:
@@ -165,7 +249,7 @@ def _least(regularity: Regularity, stretches: Sequence[Stretch], points: Array) 
             (s for s in reversed(stretches) if (point - s.nodes.t[0]) * (s.nodes.t[-1] - s.nodes.t[0]) >= 0),
             stretches[0],
         )
-        values.append(float(regularity(owner.at(np.array([point])), owner.motion.system)[0][0]))
+        values.append(float(regularity.least(owner.at(np.array([point])), owner.motion.system)[0]))
     return np.array(values)
 
 
@@ -174,5 +258,5 @@ def shrinkage(stretch: Stretch, end: Nodes, system: System) -> float:
     regularity = Regularity(stretch)
     if not regularity.usable:
         return 1.0
-    before, after = float(regularity(stretch.nodes[:1])[0][0]), float(regularity(end, system)[0][0])
+    before, after = float(regularity.least(stretch.nodes[:1])[0]), float(regularity.least(end, system)[0])
     return before / max(after, 1e-300)

@@ -122,6 +122,7 @@ def _table(stretches: Sequence[Stretch]) -> dict[str, Any]:
         "place": np.array(places),
         "refused": np.array(refused, dtype=int).reshape(-1, 2),
         "depth": np.array([row.depth for row in rows]),
+        "known": np.array([np.broadcast_to(row.known, row.nodes.x.shape[1:]) for row in rows]),
         "data": np.array([row.q for row in rows]),
         **nodes,
         "taylor": _polynomials(rows),
@@ -137,7 +138,8 @@ def _stretches(motion: Motion, table: Mapping[str, Any]) -> list[Stretch]:
     path: list[Stretch] = []
     for k, (parent, interval) in enumerate(table["place"].tolist()):
         nodes = Nodes(*(table[name][bounds[k] : bounds[k + 1]] for name in _NODES))
-        rows.append(Stretch(motion, nodes, table["data"][k], int(table["depth"][k]), dense[k]))
+        known = table["known"][k]
+        rows.append(Stretch(motion, nodes, table["data"][k], int(table["depth"][k]), dense[k], known))
         if parent < 0:
             path.append(rows[k])
         else:
@@ -156,6 +158,7 @@ def _check_shapes(motion: Motion, table: Mapping[str, Any], total: int) -> None:
         "a": (total, unknowns),
         "drift": (total,),
         "data": (table["count"].size, data),
+        "known": (table["count"].size, states),
     }
     for name, shape in shapes.items():
         if table[name].shape != shape:

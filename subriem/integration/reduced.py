@@ -13,6 +13,7 @@ from subriem.core.errors import RankError
 from subriem.core.protocols import Array
 from subriem.core.rank import EPS
 from subriem.integration.batch import Batch
+from subriem.integration.diagonal import DiagonalBlocks
 from subriem.reduction.consistent import ConsistentPoint
 from subriem.reduction.reduction import Reduction
 
@@ -20,6 +21,11 @@ from subriem.reduction.reduction import Reduction
 STEPS = 8
 #: Points at which the roundoff of the unknowns is measured.
 SAMPLES = 16
+#: Operations that are defined everywhere.
+ENTIRE = {
+    ca.OP_INPUT, ca.OP_OUTPUT, ca.OP_CONST, ca.OP_ASSIGN, ca.OP_ADD, ca.OP_SUB, ca.OP_MUL, ca.OP_NEG, ca.OP_SQ,
+    ca.OP_TWICE, ca.OP_SIN, ca.OP_COS, ca.OP_TANH, ca.OP_ATAN, ca.OP_FABS,
+}  # fmt: skip
 #: Roundoffs of the state at which a constraint counts as met.
 ROUNDOFFS = 8.0
 
@@ -108,13 +114,18 @@ class ReducedSystem:
         a = np.concatenate([tops[list(faces.kept)], np.zeros(faces.multipliers)])
         return point.values(where.state_columns), a
 
+    @property
+    def may_fail(self) -> bool:
+        """Whether unknowns may be undefined where states and rates are not: 1 / x, or the root of a state."""
+        return self._may_fail
+
     # --- back onto the equations ------------------------------------------------------------------------------------
 
     def polish(self, t: Array, x: Array, a: Array, q: Array, project: bool = True) -> Nodes:
         """Return the points with states moved onto the constraints by least norm, and the unknowns solved for."""
         data = repeated(q, t.size)
         z, drift = self._project(t, x[:, : self.states], data, project)
-        x = np.hstack([z, x[:, self.states :]])
+        x = np.hstack([z, x[:, self.states :]]) if self.quadratures else z
         return Nodes(t, x, self._unknowns(t, x, a, data), drift)
 
     def _project(self, t: Array, z: Array, data: Array, move: bool) -> tuple[Array, Array]:
@@ -124,14 +135,13 @@ class ReducedSystem:
             return z, drift
         for step in range(STEPS):
             value, gradient = self._constraints(t, z, data)
-            lengths = np.linalg.norm(gradient, axis=2)
-            lengths = np.where(lengths > 0, lengths, 1.0)
+            squares = np.einsum("nij,nij->ni", gradient, gradient)
+            lengths = np.sqrt(np.where(squares > 0, squares, 1.0))
             distance = value / lengths
+            size = np.abs(distance)
             if step == 0:
-                drift = np.abs(distance).max(axis=1)
-                if not move:
-                    break
-            if not np.isfinite(distance).all() or np.abs(distance).max() <= ROUNDOFFS * EPS * (1 + np.abs(z).max()):
+                drift = size.max(axis=1)
+            if not move or not ROUNDOFFS * EPS * (1 + np.abs(z).max()) < size.max() < np.inf:  # nor where it is NaN
                 break
             z = z - self._least_norm(gradient / lengths[:, :, None], distance)
         return z, drift
@@ -149,6 +159,10 @@ class ReducedSystem:
                 "project=False, or a path that ends before",
             ) from error
         return (across @ multipliers)[:, :, 0]
+
+    def distances(self, nodes: Nodes, q: Array) -> Array:
+        """Return the independent constraints over the lengths of their gradients, shape (N, …)."""
+        return self._distances(nodes.t, nodes.x[:, : self.states], repeated(q, nodes.t.size))[0]
 
     def _unknowns(self, t: Array, x: Array, a: Array, data: Array) -> Array:
         """Return the unknowns at given states, by Newton's iteration from `a`; points where J is singular keep theirs.
@@ -193,6 +207,15 @@ class ReducedSystem:
         """Return all constraints by all states, shape (N, …, states)."""
         return self._invariants(nodes.t, nodes.x[:, : self.states], repeated(q, nodes.t.size))[1]
 
+    def blocks(self, nodes: Nodes, q: Array) -> list[Array]:
+        """Return the diagonal blocks of that Jacobian which change along a path, see `DiagonalBlocks`."""
+        return self._diagonal(nodes.t, nodes.x[:, : self.states], nodes.a, repeated(q, nodes.t.size))
+
+    @property
+    def block_sizes(self) -> tuple[tuple[int, int], ...]:
+        """Rows and columns of these blocks; without any the rank cannot change while the data stay what they are."""
+        return self._diagonal.sizes
+
     def jets(self, nodes: Nodes, q: Array) -> Array:
         """Return the jets at `reduction.system.columns`, shape (N, …)."""
         columns, tops = self._columns
@@ -226,6 +249,18 @@ class ReducedSystem:
         return Batch(self.faces.reduced, (2,))
 
     @cached_property
+    def _may_fail(self) -> bool:
+        tops = self.faces.tops
+        alone = [i for i, (_, order) in enumerate(self.reduction.system.top_columns) if order == 0]
+        arguments = [ca.SX.sym(f"x{i}", tops.numel_in(i)) for i in range(tops.n_in())]
+        function = ca.Function("alone", arguments, [tops(*arguments)[alone]])
+        return any(function.instruction_id(k) not in ENTIRE for k in range(function.n_instructions()))
+
+    @cached_property
+    def _diagonal(self) -> DiagonalBlocks:
+        return DiagonalBlocks(self.faces, len(self.reduction.certificate.base))
+
+    @cached_property
     def _constraints(self) -> Batch:
         return Batch(self.faces.projection, (1,))
 
@@ -234,17 +269,26 @@ class ReducedSystem:
         return Batch(self.faces.invariants, (1,))
 
     @cached_property
+    def _distances(self) -> Batch:
+        function = self.faces.projection
+        t, z, q = (ca.SX.sym(name, function.numel_in(i)) for i, name in enumerate("tzq"))
+        return Batch(ca.Function("distances", [t, z, q], [_over_gradient(function(t, z, q), z)]))
+
+    @cached_property
     def _residuals(self) -> Batch:
         where = self.reduction.system
         t, y, q = where.jets.t, where.jets.stack(where.columns), where.q
-        value = where.expressions(where.rows)
-        lengths = ca.sqrt(ca.sum2(ca.jacobian(value, y) ** 2))
-        return Batch(ca.Function("residuals", [t, y, q], [value / ca.if_else(lengths > 0, lengths, 1.0)]))
+        return Batch(ca.Function("residuals", [t, y, q], [_over_gradient(where.expressions(where.rows), y)]))
+
+
+def _over_gradient(value: ca.SX, by: ca.SX) -> ca.SX:
+    lengths = ca.sqrt(ca.sum2(ca.jacobian(value, by) ** 2))
+    return value / ca.if_else(lengths > 0, lengths, 1.0)
 
 
 def repeated(q: Array, count: int) -> Array:
     """Return the data for each of `count` points."""
-    return np.broadcast_to(q, (count, q.size))
+    return q[None] if count == 1 else np.broadcast_to(q, (count, q.size))
 
 
 def solved(matrices: Array, right: Array) -> Array:

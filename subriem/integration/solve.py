@@ -100,8 +100,8 @@ def solve(
     project : bool
         Move the states onto all constraints, by least norm, after each piece and at each returned time.
     baumgarte : float or "auto"
-        Stabilise by (d/dt + baumgarte)^c f = 0 in place of f^(c) = 0; 0 for not. "auto" takes 10 over the span: drift
-        is damped over the run, and no step is shorter for it.
+        Stabilise by (d/dt + baumgarte)^c f = 0 in place of f^(c) = 0 (back in time with the other sign); 0 for not.
+        "auto" takes 10 over the span: drift is damped over the run, and no step is shorter for it.
     on_rank_change : {"stop", "continue"}
         Whether a singular system Jacobian between two nodes ends the run; `events` hold it as "rank" in either case.
     fix, weights, rank
@@ -153,12 +153,12 @@ def solve(
     wanted = None if t_eval is None else read_times(t_eval, start, end)
     reduction = _reduced(problem, at, (start, end), fix, parameters, weights, rank)
     integrands, names = declared_quadratures(reduction, quadratures)
-    pole = DAMPING / abs(end - start) if isinstance(baumgarte, str) else float(baumgarte)
+    pole = DAMPING / (end - start) if isinstance(baumgarte, str) else float(np.copysign(baumgarte, end - start))
     options = Options(float(rtol), float(atol), bool(jit))
     motion, why = _motion(reduction, method, pole, integrands, options, bool(project))
     with progress_callback(progress, reduction.dae.name) as tell, interruptible(cancel or CancelToken()) as token:
         meter = Meter(budget if budget is not None else Budget(), tell)
-        march = March(motion, (start, end), on_rank_change == "stop", listed, meter, token, _watch(motion))
+        march = March(motion, (start, end), on_rank_change == "stop", listed, meter, token, _watch(motion), wanted)
         Course(march).run(start, end)
     how = {"method": motion.integrator.name, "why": why}
     if motion.options.atol > options.atol:
@@ -266,9 +266,9 @@ def _solution(
         t = wanted[(wanted >= low) & (wanted <= high)]
         if not march.status.success or march.status is Status.EVENT:
             t = np.append(t[t != path.end], path.end)  # a run that ended early also shows where
-        jets, quadratures, drift = path.jets(t), path.quadratures(t), np.full(t.size, np.nan)
-        nodes = np.concatenate([stretch.nodes.drift for stretch in track.stretches])
-        drift[-1:] = nodes.max()
+        jets, quadratures, residual = path.sample(t)
+        track.residual, drift = max(track.residual, residual), np.full(t.size, np.nan)
+        drift[-1:] = max(stretch.nodes.drift.max() for stretch in track.stretches)
     variables = [index for index, (_, k) in enumerate(reduction.system.columns) if k == 0]
     options = motion.options
     return DAESolution(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -20,8 +20,10 @@ STENCIL, INNER = 8, 6
 SHARE = 1.0 / 8.0
 #: Share of a state to which nodes resolve it where the engine has a dense output: enough to see events.
 SHOWN = 1e-5
-#: Roundoffs of the time to which nodes are known: at t = 1e8 states that move are not interpolated to more.
-CLOCK = 8.0
+#: Units of the last digit of the clock to which nodes are known: states that move are not interpolated to more.
+CLOCK = 64.0
+#: Differences of the steps of a grid, relative to them, up to which it is taken as uniform.
+UNIFORM = 1e-6
 #: The order at which that difference falls with the distance of the nodes.
 ORDER = 6
 
@@ -44,6 +46,8 @@ class Stretch:
         How often this one is refined already.
     dense : callable, optional
         The engine's own dense output, as exact as the nodes; it is taken between them.
+    known : (m,) ndarray or float
+        How exactly the nodes are known: interpolation need not be better.
 
     Attributes
     ----------
@@ -52,27 +56,29 @@ class Stretch:
     """
 
     def __init__(
-        self, motion: Motion, nodes: Nodes, q: Array, depth: int = 0, dense: Callable[[Array], Array] | None = None
+        self,
+        motion: Motion,
+        nodes: Nodes,
+        q: Array,
+        depth: int = 0,
+        dense: Callable[[Array], Array] | None = None,
+        known: Array | float = 0.0,
     ) -> None:
-        self.motion, self.nodes, self.q, self.depth, self.dense = motion, nodes, q, depth, dense
+        self.motion, self.nodes, self.q = motion, nodes, q
+        self.depth, self.dense, self.known = depth, dense, known
         self.refined: dict[int, Stretch | None] = {}
 
     @cached_property
     def error(self) -> Array:
         """Estimated error of each interval over the allowed one, from interpolants of two orders in its middle."""
         t, x = self.nodes.t, self.nodes.x
-        count = t.size - 1
-        if count < INNER:
-            return np.full(count, np.inf if x.shape[1] else 0.0)
-        left = np.arange(count)
-        middle = (t[:-1] + t[1:]) / 2
-        difference = np.abs(self._interpolated(left, middle, STENCIL) - self._interpolated(left, middle, INNER))
-        allowed = np.maximum(self.motion.allowed(x), 1e-300)
-        slope = np.abs(np.diff(x, axis=0)) / np.abs(np.diff(t))[:, None]
-        allowed = np.maximum(allowed, CLOCK * float(np.spacing(np.abs(t).max())) * slope)
+        allowed = np.maximum(self.motion.tolerance(_around(np.abs(x))), self.known)
         if self.dense is not None:  # the nodes need only show what happens between them
             allowed = np.maximum(allowed, SHOWN * np.abs(x).max(axis=0))
-        return SHARE * (difference / allowed).max(axis=1, initial=0.0)
+        if t.size > 1:  # near an escape the clock itself is too coarse
+            tick = CLOCK * np.spacing(max(abs(t[0]), abs(t[-1])))
+            allowed = np.maximum(allowed, tick * np.abs(np.diff(x, axis=0) / np.diff(t)[:, None]))
+        return interpolation_error(t, x, allowed)
 
     def states(self, times: Array) -> tuple[Array, Array]:
         """Return states and unknowns nearby at times of the stretch, not yet on the equations."""
@@ -84,7 +90,7 @@ class Stretch:
         a = (1 - share) * self.nodes.a[left] + share * self.nodes.a[left + 1]
         if self.dense is not None:
             return self.dense(times), a
-        x = self._interpolated(left, times, STENCIL)
+        x = interpolated(t, self.nodes.x, left, times)
         rough = ~(self.error[left] <= 1.0) & (times != t[left]) & (times != t[left + 1])
         for i in np.unique(left[rough]):
             finer = self.finer(int(i))
@@ -95,6 +101,8 @@ class Stretch:
 
     def at(self, times: Array) -> Nodes:
         """Return points at times of the stretch, on the equations."""
+        if times.size == 1 and times[0] == self.nodes.t[-1]:
+            return self.nodes[-1:]
         return self.motion.polish(times, *self.states(times), self.q)
 
     def interval(self, times: Array) -> np.ndarray:
@@ -111,38 +119,99 @@ class Stretch:
         return self.refined[i]
 
     def _integrated(self, i: int) -> Stretch | None:
-        nodes = self.nodes
+        nodes, engine = self.nodes, self.motion.engine
         t0, t1 = float(nodes.t[i]), float(nodes.t[i + 1])
         if abs(t1 - t0) <= NODES * np.spacing(max(abs(t0), abs(t1))):
             return None
-        piece = self.motion.engine.advance(t0, t1, nodes.x[i], nodes.a[i], self.q)
+        piece = engine.advance(t0, t1, nodes.x[i], nodes.a[i], self.q)
+        if piece.failure:  # a leg in one call may be more than a stretch of a march ever is
+            piece = engine.advance(t0, t1, nodes.x[i], nodes.a[i], self.q, patient=True)
         if piece.failure:
             return None
-        # the solution goes on from the node of this stretch, not from the new one
-        x, a = np.vstack([piece.x[:-1], nodes.x[i + 1]]), np.vstack([piece.a[:-1], nodes.a[i + 1]])
-        found = Stretch(self.motion, self.motion.polish(piece.t, x, a, self.q), self.q, self.depth + 1)
+        # the solution goes on from the node of this stretch: a linear ramp leads there, both are as exact
+        ramp = ((piece.t - t0) / (t1 - t0))[:, None]
+        gap = nodes.x[i + 1] - piece.x[-1]
+        x = piece.x + ramp * gap
+        a = piece.a + ramp * (nodes.a[i + 1] - piece.a[-1])
+        x[-1], a[-1] = nodes.x[i + 1], nodes.a[i + 1]
+        finer = self.motion.polish(piece.t, x, a, self.q)
+        known = np.maximum(self.known, np.abs(gap))
+        found = Stretch(self.motion, finer, self.q, self.depth + 1, known=known)
         with np.errstate(divide="ignore"):
             coarser = np.min((1.0 / found.error) ** (1 / ORDER), initial=NODES)
         stride = 2 ** int(np.clip(np.log2(max(coarser, 1.0)), 0, 3))
-        return found if stride == 1 else Stretch(self.motion, found.nodes[::stride], self.q, self.depth + 1)
+        return found if stride == 1 else found._like(finer[::stride])
+
+    def _like(self, nodes: Nodes) -> Stretch:
+        return Stretch(self.motion, nodes, self.q, self.depth, self.dense, self.known)
 
     def resolved(self) -> Nodes:
         """Return the nodes with those of every finer stretch that the tolerance asks for between them."""
+        return self.with_finer(self.error, Stretch.resolved)
+
+    def with_finer(self, error: Array, again: Callable[[Stretch], Nodes]) -> Nodes:
+        """Return the nodes with what `again` makes of a finer stretch wherever the error is too large."""
+        rough = ~(error <= 1.0)
+        if not rough.any():
+            return self.nodes
         parts = [self.nodes[:1]]
-        for i, error in enumerate(self.error):
-            finer = None if error <= 1.0 else self.finer(i)
-            parts.append(self.nodes[i + 1 : i + 2] if finer is None else finer.resolved()[1:])
+        for i in range(rough.size):
+            finer = self.finer(i) if rough[i] else None
+            parts.append(self.nodes[i + 1 : i + 2] if finer is None else again(finer)[1:])
         return Nodes(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("t", "x", "a", "drift")))
 
-    def _interpolated(self, left: np.ndarray, times: Array, width: int) -> Array:
-        """Return Lagrange's interpolant through the nodes around each interval."""
-        t, x = self.nodes.t, self.nodes.x
-        width = min(width, t.size)
-        first = np.clip(left - (width // 2 - 1), 0, t.size - width)
-        stencil = first[:, None] + np.arange(width)
-        places = t[stencil]
-        apart = places[:, :, None] - places[:, None, :] + np.eye(width)
-        distance = np.repeat((times[:, None] - places)[:, None, :], width, axis=1)
-        np.einsum("nii->ni", distance)[:] = 1.0  # l_i(t) = prod_(j != i) (t - t_j) / (t_i - t_j)
-        weights = (distance / apart).prod(axis=2)
-        return np.einsum("ni,nim->nm", weights, x[stencil])
+
+def _around(sizes: Array) -> Array:
+    """Return the largest sizes (N, m) near each interval: over a stretch they may decay by decades."""
+    width = min(STENCIL, sizes.shape[0])
+    if width < 2:
+        return sizes[:0]
+    windows = np.lib.stride_tricks.sliding_window_view(sizes, width, axis=0).max(axis=2)
+    first = np.clip(np.arange(sizes.shape[0] - 1) - (width // 2 - 1), 0, sizes.shape[0] - width)
+    return windows[first]
+
+
+def interpolation_error(t: Array, values: Array, allowed: Array) -> Array:
+    """Return the estimated error of interpolation of values (N, m) in each interval, over the allowed ones (…, m)."""
+    count = t.size - 1
+    if count < INNER:
+        return np.full(count, np.inf if values.shape[1] else 0.0)
+    steps = np.diff(t)
+    if np.abs(steps - steps[0]).max() <= UNIFORM * abs(steps[0]):
+        places, difference = _uniform(count)
+    else:
+        places, difference = _difference(t)
+    found = np.abs(np.einsum("ni,nim->nm", difference, values[places])) / np.maximum(allowed, 1e-300)
+    return SHARE * found.max(axis=1, initial=0.0)
+
+
+@lru_cache(maxsize=16)
+def _uniform(count: int) -> tuple[np.ndarray, Array]:
+    return _difference(np.arange(count + 1.0))
+
+
+def _difference(t: Array) -> tuple[np.ndarray, Array]:
+    """Return places and weights of the difference of two interpolants in the middle of each interval."""
+    left, middle = np.arange(t.size - 1), (t[:-1] + t[1:]) / 2
+    (places, wide), (inner, narrow) = (_weights(t, left, middle, width) for width in (STENCIL, INNER))
+    difference = wide.copy()
+    np.subtract.at(difference, (left[:, None], inner - places[:, :1]), narrow)
+    return places, difference
+
+
+def interpolated(t: Array, values: Array, left: np.ndarray, times: Array) -> Array:
+    """Return Lagrange's interpolant of values (N, m) at t through the nodes around the intervals `left` of times."""
+    places, weights = _weights(t, left, times, STENCIL)
+    return np.einsum("ni,nim->nm", weights, values[places])
+
+
+def _weights(t: Array, left: np.ndarray, times: Array, width: int) -> tuple[np.ndarray, Array]:
+    """Return the nodes around the intervals `left`, and the weights of Lagrange's interpolant through them."""
+    width = min(width, t.size)
+    first = np.clip(left - (width // 2 - 1), 0, t.size - width)
+    stencil = first[:, None] + np.arange(width)
+    places = t[stencil]
+    apart = places[:, :, None] - places[:, None, :] + np.eye(width)
+    distance = np.repeat((times[:, None] - places)[:, None, :], width, axis=1)
+    np.einsum("nii->ni", distance)[:] = 1.0  # l_i(t) = prod_(j != i) (t - t_j) / (t_i - t_j)
+    return stencil, (distance / apart).prod(axis=2)

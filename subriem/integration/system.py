@@ -97,6 +97,21 @@ class System(Protocol):
         """The equations g of (t, x, a, q)."""
         ...
 
+    @property
+    def constrained(self) -> bool:
+        """Whether there are constraints between the states."""
+        ...
+
+    @property
+    def may_fail(self) -> bool:
+        """Whether unknowns may be undefined where the states and their rates are not."""
+        ...
+
+    @property
+    def block_sizes(self) -> tuple[tuple[int, int], ...]:
+        """Rows and columns of the diagonal blocks of the Jacobian that change along a path."""
+        ...
+
     def carried(self, point: ConsistentPoint) -> tuple[Array, Array]:
         """Return the states, without quadratures, and the unknowns a at a consistent point."""
         ...
@@ -111,6 +126,14 @@ class System(Protocol):
 
     def jacobians(self, nodes: Nodes, q: Array) -> Array:
         """Return the Jacobian by the unknowns, whose rank says whether the motion is determined."""
+        ...
+
+    def blocks(self, nodes: Nodes, q: Array) -> list[Array]:
+        """Return those blocks, of each size (N, how many, rows, columns)."""
+        ...
+
+    def distances(self, nodes: Nodes, q: Array) -> Array:
+        """Return the constraints between states over the lengths of their gradients, shape (N, …)."""
         ...
 
     def residuals(self, t: Array, jets: Array, q: Array) -> Array:

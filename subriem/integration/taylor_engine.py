@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import casadi as ca
@@ -15,14 +15,16 @@ from subriem.core.protocols import Array
 from subriem.core.status import Status
 from subriem.integration.batch import Batch
 from subriem.integration.explicit import ExplicitFace, explicit_face
-from subriem.integration.integrator import Engine, Integrator, Options, Piece, grid
+from subriem.integration.integrator import NODES, Engine, Integrator, Options, Piece, grid
 from subriem.integration.solution import DenseOutput
 from subriem.integration.system import System
-from subriem.integration.taylor import Taylor, joined
+from subriem.integration.taylor import Taylor, TaylorRun, joined
 from subriem.integration.taylorwalk import TaylorSegment
 
 #: Steps an engine may take over a stretch: one that needs more is taken in shorter ones.
 STEPS = 20_000
+#: Steps between the nodes of a leg taken in one call, and how often NODES may be doubled to that end.
+SPACING, FINEST = 2.0, 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,16 +33,21 @@ class TaylorPath:
 
     Attributes
     ----------
-    segments : tuple of TaylorSegment
-        In the time sign * t, which increases.
+    found : tuple of TaylorSegment, or partial
+        The polynomials in the time sign * t, which increases; or the run that finds them, made when they are needed.
     sign : float
     states : int
         How many of their components are states.
     """
 
-    segments: tuple[TaylorSegment, ...]
+    found: tuple[TaylorSegment, ...] | partial[TaylorRun]
     sign: float
     states: int
+
+    @cached_property
+    def segments(self) -> tuple[TaylorSegment, ...]:
+        """The polynomials."""
+        return self.found if isinstance(self.found, tuple) else self.found().segments
 
     @cached_property
     def _path(self) -> DenseOutput:
@@ -54,6 +61,8 @@ class TaylorPath:
 class TaylorEngine(Engine):
     """Runs of the explicit face; its polynomials give the nodes."""
 
+    dense = True
+
     def __init__(self, system: System, options: Options) -> None:
         self.face: ExplicitFace = explicit_face(system)
         self._states = system.rates.numel_in(1)
@@ -63,12 +72,11 @@ class TaylorEngine(Engine):
         self._backward: Taylor | None = None
         self.notes: dict[str, Any] = {}
 
-    def advance(self, t0: float, t1: float, x: Array, a: Array, q: Array) -> Piece:
+    def advance(self, t0: float, t1: float, x: Array, a: Array, q: Array, patient: bool = False) -> Piece:
         """Integrate from t0 to t1; a failure says so and gives the start alone."""
         times, start = grid(t0, t1), self.face.state(x, a)
-        sign = 1.0 if t1 > t0 else -1.0
-        taylor = self._forward if sign > 0 else self._reversed()
-        run = taylor.run(sign * t0, sign * t1, start, q, rtol=self._rtol, budget=Budget(steps=STEPS))
+        made, sign = self._run(t0, t1, start, q)
+        run = made()
         self.notes["compile_seconds"] = run.stats["compile_seconds"]
         stats = {"steps": int(run.stats["steps"])}
         if run.status is not Status.SUCCESS:
@@ -76,6 +84,32 @@ class TaylorEngine(Engine):
         whole = np.vstack([start, np.atleast_2d(run(sign * times[1:-1])), run.z[-1:]])
         dense = TaylorPath(run.segments, sign, self._states)
         return Piece(times, whole[:, : self._states], self._solved(times, whole, q, a.size), dense=dense, stats=stats)
+
+    def leap(self, t0: float, t1: float, x: Array, a: Array, q: Array, looks: bool = True) -> Piece:
+        """Integrate from t0 to t1 in compiled code alone, with nodes as dense as the first step suggests."""
+        start = self.face.state(x, a)
+        times = np.linspace(t0, t1, self._intervals(t0, t1, start, q) + 1) if looks else np.array([t0, t1])
+        found = self._forward.on_grid(times, start, q, rtol=self._rtol, steps=STEPS)
+        if found is None:
+            return Piece(times[:1], x[None], a[None], "single steps must be looked at")
+        whole, count = found
+        run, sign = self._run(t0, t1, start, q)
+        dense = TaylorPath(run, sign, self._states)
+        unknowns = self._solved(times, whole, q, a.size)
+        return Piece(times, whole[:, : self._states], unknowns, dense=dense, stats={"steps": count})
+
+    def _intervals(self, t0: float, t1: float, start: Array, q: Array) -> int:
+        """Return how many intervals of a grid have about SPACING steps each."""
+        step = self._forward.first_step(t0, start, q, rtol=self._rtol)
+        steps = abs(t1 - t0) / step if step > 0 else 0.0
+        return NODES * 2 ** int(np.clip(np.ceil(np.log2(max(steps / (NODES * SPACING), 1.0))), 0, FINEST))
+
+    def _run(self, t0: float, t1: float, start: Array, q: Array) -> tuple[partial[TaylorRun], float]:
+        """Return a run that is still to be made, and the sign of its direction in time."""
+        sign = 1.0 if t1 > t0 else -1.0
+        taylor = self._forward if sign > 0 else self._reversed()
+        limit = Budget(steps=STEPS)
+        return partial(taylor.run, sign * t0, sign * t1, start, q, rtol=self._rtol, budget=limit), sign
 
     def _solved(self, times: Array, whole: Array, q: Array, count: int) -> Array:
         if self._unknowns is None:

@@ -39,13 +39,18 @@ class Watch:
         """Return whether every value at the nodes is a number."""
         return bool(np.isfinite(self._on(stretch)[0]).all())
 
+    @property
+    def watches(self) -> bool:
+        """Whether an equation was dropped, and may turn out to contradict the others."""
+        return bool(self._dropped.size)
+
     def residual(self, stretch: Stretch) -> float:
         """Return the largest residual, each over the length of its gradient."""
         return float(np.abs(self._on(stretch)[1]).max(initial=0.0))
 
     def violated(self, stretch: Stretch) -> tuple[float, str] | None:
         """Return when and how a dropped equation is first violated, or None."""
-        if not self._dropped.size:
+        if not self.watches:
             return None
         jets, residuals = self._on(stretch)
         bound = self._bound(stretch, jets)

@@ -141,7 +141,7 @@ def test_budget_of_seconds():
     sol = sr.solve(pendulum, 1e6, HORIZONTAL, budget=sr.Budget(seconds=0.2), t_eval=[1.0])
     assert sol.status is sr.Status.BUDGET_SPENT
     assert time.perf_counter() - started < 10
-    assert 1.0 < sol.t[-1] < 1e6
+    assert 1.0 <= sol.t[-1] < 1e6
     assert sol.at(1.0, "x") ** 2 + sol.at(1.0, "y") ** 2 == pytest.approx(1)
 
 
