@@ -7,6 +7,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from subriem.core.errors import RankError
 from subriem.core.protocols import Array
 from subriem.integration.integrator import NODES
 from subriem.integration.motion import Motion
@@ -100,10 +101,17 @@ class Stretch:
         return x, a
 
     def at(self, times: Array) -> Nodes:
-        """Return points at times of the stretch, on the equations."""
+        """Return points at times of the stretch, on the equations.
+
+        Where constraints become dependent, as at the loss of rank that ends a path, they are not moved onto these.
+        """
         if times.size == 1 and times[0] == self.nodes.t[-1]:
             return self.nodes[-1:]
-        return self.motion.polish(times, *self.states(times), self.q)
+        x, a = self.states(times)
+        try:
+            return self.motion.polish(times, x, a, self.q)
+        except RankError:
+            return self.motion.system.polish(times, x, a, self.q, False)
 
     def interval(self, times: Array) -> np.ndarray:
         """Return the number of the node before each time, the last but one for the end."""
@@ -134,7 +142,10 @@ class Stretch:
         x = piece.x + ramp * gap
         a = piece.a + ramp * (nodes.a[i + 1] - piece.a[-1])
         x[-1], a[-1] = nodes.x[i + 1], nodes.a[i + 1]
-        finer = self.motion.polish(piece.t, x, a, self.q)
+        try:
+            finer = self.motion.polish(piece.t, x, a, self.q)
+        except RankError:  # beside a point where constraints become dependent
+            return None
         known = np.maximum(self.known, np.abs(gap))
         found = Stretch(self.motion, finer, self.q, self.depth + 1, known=known)
         with np.errstate(divide="ignore"):

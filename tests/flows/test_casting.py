@@ -286,7 +286,7 @@ def test_conflicting_labels_are_met_in_the_mean(make, form):
 @pytest.mark.parametrize("make", [lambda: twice(1.0), lambda: curved(5, 3, 1.0)], ids=["net", "curved"])
 @pytest.mark.parametrize("damping", [1e-4, 1e-6, 1e-8])
 def test_a_small_damping_takes_conflicting_labels(make, damping):
-    """The multipliers of the conflict are of size 1/mu: v = D^T lam is known to roundoff in these, the path to `atol`."""
+    """The multipliers of the conflict are of size 1/mu: D^T lam is known to roundoff in these, the path to `atol`."""
     problem, s = make(), np.array([3.0])
     sol = solve(problem, "lm", s, damping=damping)
     damped = sr.flows.adapted(problem.map, problem.cost, damping=damping)

@@ -208,3 +208,16 @@ def test_only_the_own_thread_is_muted():
         sys.stderr.write(" after")
         assert sys.stderr is heard
     assert heard.getvalue() == "theirs after"
+
+
+def test_constraints_that_become_dependent_where_a_crossing_is_looked_for():
+    """Two links reach out: at t = 5/3 the arm is stretched, its constraints are dependent, and no step crosses that."""
+
+    @sr.dae(variables="q1 q2 u1 u2")
+    def arm(t, v, d, p):
+        x, y = ca.cos(v.q1) + ca.cos(v.q1 + v.q2), ca.sin(v.q1) + ca.sin(v.q1 + v.q2)
+        return {"u1": d(v.q1, 2) - v.u1, "u2": d(v.q2, 2) - v.u2, "x": x - 1 - 0.6 * t, "y": y}
+
+    sol = sr.solve(arm, 3.0, {"q1": -0.5, "q2": 1.0}, throw=False)
+    assert sol.status is sr.Status.RANK_CHANGED
+    assert sol.t[-1] == pytest.approx(5 / 3, abs=1e-4)

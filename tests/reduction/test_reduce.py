@@ -257,3 +257,11 @@ def test_a_combination_that_exists_at_one_time_only():
     sol = sr.solve(fading, (0.1, 0.5), at)
     y = 1 - quad(lambda t: t * np.cos(t) / (1 - t), 0.1, 0.5)[0]
     assert (sol["x"][-1], sol["y"][-1]) == pytest.approx((0.5 * (y - np.sin(0.5)), y), abs=1e-8)
+
+
+@pytest.mark.parametrize("angle", [0.0, np.pi, 2 * np.pi])
+def test_a_dead_point_is_singular_though_sin_pi_is_not_quite_zero(angle):
+    rows = {"crank": lambda v, d: ca.cos(v.phi) - v.x, "drive": lambda v, d: d(v.x) - 0.1}
+    dae = made("phi x", lambda t, v, d: {name: row(v, d) for name, row in rows.items()})
+    with pytest.raises(sr.RankError, match="singular at this point"):
+        sr.reduce(dae, at={"phi": angle, "x": np.cos(angle)})
