@@ -11,7 +11,7 @@ from subriem.core.errors import ProblemError
 from subriem.core.jacobian import ArrayJacobian, MapJacobian
 from subriem.core.lift import factorize, lift
 from subriem.core.protocols import Array
-from subriem.core.rank import RankPolicy
+from subriem.core.rank import EPS, RankPolicy
 from subriem.core.result import Check, Result, checks_text
 from subriem.geometry.curve import (
     POINTS,
@@ -30,6 +30,8 @@ from subriem.geometry.subriemannian import SubRiemannian
 COUNT = 201
 #: Outputs up to which curvature and charge are looked at: there are n (n - 1) / 2 brackets.
 FEW = 12
+#: Roundoffs of a point below which a step has no direction: its horizontality is known to 1 / STEP then.
+STEP = 1e7
 #: Forces u_j [X_j, X_i] are dependent always: they do no work.
 QUIET = RankPolicy(rtol=1e-9, on_ambiguous="ignore")
 
@@ -41,7 +43,8 @@ class Measures:
     Attributes
     ----------
     h_length, h_length_error : float
-        Integral of |theta'|_h, for a map the length of the output curve, and an estimate of its error.
+        Integral of |theta'|_h of the horizontal part of the velocity, for a map the length of the output curve, and an
+        estimate of its error. The sub-Riemannian length is that, or infinite where there is a `defect`.
     energy : float
         Integral of |theta'|_h^2 / 2, run through in unit time.
     euclidean_length : float
@@ -315,7 +318,8 @@ def _measured(trace: _Trace, M: SubRiemannian | MapStructure) -> Measures:
     whole = float(curve.lengths.sum())
     energy = whole * curve.integral(speed**2)[0] / 2
     tangents = np.linalg.norm(curve.tangent, axis=2)
-    moving = tangents > 0
+    # a step that is not far above the roundoff of the point has no direction
+    moving = tangents * curve.lengths[:, None] > STEP * EPS * (1 + np.linalg.norm(curve.y, axis=2))
     defect = np.where(moving, trace.vertical / np.where(moving, tangents, 1.0), 0.0)
     chord = deviation = np.nan
     if trace.outputs is not None:

@@ -17,6 +17,8 @@ from subriem.core.rank import RankPolicy
 #: Points at which a frame is tried, and their distance from the origin or from the point of interest.
 TRIED = 4
 SPREAD = 0.3
+#: Difference of a metric and its transpose, relative to its entries, that is roundoff.
+ROUNDOFF = 1e-12
 
 _KINKS = {
     ca.OP_FABS: "fabs",
@@ -81,7 +83,16 @@ def compiled(
             f"the {what} hold foreign symbols", ", ".join(strange), "expressions in q alone", "put numbers for them"
         )
     function = ca.Function("X", [q], [ca.cse(ca.densify(matrix))], ["q"], ["X"])
-    kinks = {_KINKS[i] for k in range(function.n_instructions()) if (i := function.instruction_id(k)) in _KINKS}
+    codes = [function.instruction_id(k) for k in range(function.n_instructions())]
+    constants = [function.instruction_constant(k) for k, code in enumerate(codes) if code == ca.OP_CONST]
+    if not np.isfinite(constants).all():
+        raise ProblemError(
+            f"the {what} hold numbers that are not finite",
+            str(matrix)[:120],
+            "smooth expressions in q",
+            "casadi.cos and casadi.sin: math.cos of a symbol is nan",
+        )
+    kinks = {_KINKS[code] for code in codes if code in _KINKS}
     if kinks:
         raise ProblemError(
             f"the {what} are not smooth",
@@ -133,6 +144,26 @@ def check_independent(frame: ca.Function, policy: RankPolicy) -> None:
         )
 
 
+def check_metric(metric: ca.Function) -> None:
+    """Refuse inner products that are not symmetric, or not positive, where they are tried.
+
+    Raises
+    ------
+    ProblemError
+        With the values met.
+    """
+    for matrix in _samples(metric):
+        skew = float(np.abs(matrix - matrix.T).max())
+        least = float(np.linalg.eigvalsh(matrix + matrix.T)[0]) / 2
+        if skew > ROUNDOFF * float(np.abs(matrix).max()) or least <= 0.0:
+            raise ProblemError(
+                "the metric is not symmetric" if least > 0.0 else "the metric is not positive",
+                f"{np.array2string(matrix, precision=4)}, least eigenvalue {least:.3g}",
+                "a symmetric positive matrix of inner products",
+                "(G + G.T) / 2, or other fields",
+            )
+
+
 def orthonormal(frame: ca.Function, metric: ca.Function) -> ca.Function:
     """Return orthonormal combinations X R^-1 of fields with inner products G = R^T R."""
     q = ca.SX.sym("q", frame.numel_in(0))
@@ -147,6 +178,13 @@ def independent_forms(forms: ca.Function, policy: RankPolicy) -> tuple[list[int]
     if not factors:
         return list(range(count)), ()
     kept = independent_rows(max(factors, key=lambda factor: factor.rank))
+    if len(kept) == forms.numel_in(0):
+        raise ProblemError(
+            "the forms leave no direction",
+            f"{len(kept)} independent forms in {len(kept)} coordinates",
+            "fewer forms than coordinates",
+            "leave one out",
+        )
     left = [f"form {i + 1} follows from the others" for i in range(count) if i not in kept]
     return kept, tuple(left)
 

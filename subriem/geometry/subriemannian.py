@@ -16,7 +16,7 @@ from subriem.core.protocols import Array, Map
 from subriem.core.rank import DEFAULT_RANK, RankPolicy
 from subriem.core.status import Status
 from subriem.core.validate import positive, positive_integer, real_array, vector
-from subriem.geometry.frame import check_independent, compiled, independent_forms, orthonormal, projection
+from subriem.geometry.frame import check_independent, check_metric, compiled, independent_forms, orthonormal, projection
 from subriem.geometry.geodesic import Geodesic
 from subriem.geometry.growth import STEPS, Flags, Growth
 from subriem.geometry.nilpotent import NilpotentApproximation, nilpotent
@@ -117,7 +117,9 @@ class SubRiemannian:
         check_independent(frame, rank)
         if metric is not None:
             k = frame.size2_out(0)
-            frame = orthonormal(frame, compiled(metric, names, k, "metric", rows=k))
+            products = compiled(metric, names, k, "metric", rows=k)
+            check_metric(products)
+            frame = orthonormal(frame, products)
         return cls(frame, dim, names, name, rank)
 
     @classmethod
@@ -169,6 +171,8 @@ class SubRiemannian:
         matrix = compiled(forms, names, None, "forms")
         kept, notes = independent_forms(matrix, rank)
         inner = None if metric is None else compiled(metric, names, len(names), "metric", rows=len(names))
+        if inner is not None:
+            check_metric(inner)
         return cls(projection(matrix, kept, inner), dim, names, name, rank, notes)
 
     @classmethod

@@ -165,3 +165,13 @@ def test_bad_structure():
     with pytest.raises(sr.ProblemError, match="structure"):
         sr.compare(np.eye(3), None, "heisenberg")
     assert sampled(np.eye(3), 3, "path").polygon
+
+
+def test_steps_of_roundoff_size_have_no_direction():
+    """Gradient steps are horizontal where they start; those after convergence are roundoff."""
+    net, theta, y = problem(2)
+    iterates = [theta]
+    for _ in range(300):
+        iterates.append(iterates[-1] + 0.3 * sr.lift(net, y - net.value(iterates[-1]), iterates[-1]).v)
+    assert np.linalg.norm(net.value(iterates[-1]) - y) < 1e-14
+    assert sr.compare(np.array(iterates), None, sr.SubRiemannian.from_map(net)).path.step_defect <= 1e-6

@@ -178,3 +178,23 @@ def test_a_field_that_is_not_defined_at_the_point():
     structure = sr.SubRiemannian.from_frame(lambda q: [[1, 0, ca.log(q[0])], [0, 1, 0]], 3)
     with pytest.raises(sr.GeometryError, match="not finite"):
         structure.growth([-50.0, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("metric", "what"),
+    [
+        (ca.SX([[1, 0], [0, -1]]), "positive"),
+        (ca.SX([[1, 0.5], [0, 1]]), "symmetric"),
+        (ca.SX([[1, 0], [0, 0]]), "positive"),
+    ],
+)
+def test_bad_metrics_are_refused(metric, what):
+    with pytest.raises(sr.ProblemError, match=what):
+        sr.SubRiemannian.from_frame(lambda q: [[1, 0, -q[1] / 2], [0, 1, q[0] / 2]], 3, metric=lambda q: metric)
+
+
+def test_numbers_that_are_not_finite_and_forms_without_a_kernel_are_refused():
+    with pytest.raises(sr.ProblemError, match="not finite"):
+        sr.SubRiemannian.from_frame(lambda q: [[np.nan, 0, 0], [0, 1, 0]], 3)
+    with pytest.raises(sr.ProblemError, match="no direction"):
+        sr.SubRiemannian.from_constraints(lambda q: [[1, 0, 0], [0, 1, 0], [0, 0, 1]], 3)
