@@ -70,7 +70,7 @@ def event_value(stretch: Stretch, event: Event, t: float, row: Array) -> float:
     answer = event.function(t, Values(stretch.motion.system.reduction, row))
     try:
         value = float(answer)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # the last is CasADi's of a vector
         raise ProblemError(
             f"event {event.name!r} is no number", repr(answer)[:80], "a float", "lambda t, v: v.x"
         ) from error

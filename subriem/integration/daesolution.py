@@ -88,13 +88,14 @@ class DAESolution(Solution):
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """Residual, drift and freedom."""
+        """Residual, drift, freedom, and how far given start values had to move."""
         size = 1 + float(np.abs(self.jets).max(initial=0.0))
         drift = float(np.nanmax(self.drift)) if np.isfinite(self.drift).any() else 0.0
         return (
             Check("residual", self.residual, 1e-8 * size, "largest residual of all equations on the path"),
             Check("drift", drift, 1e4 * self.tolerance, "largest distance from the constraints before projection"),
             Check("freedom", self.reduction.degrees_of_freedom, None, "values a start may choose"),
+            Check("moved", self.reduction.consistent.moved, None, "largest change of a start value that was given"),
         )
 
     def to_dict(self) -> dict[str, Any]:

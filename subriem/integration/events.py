@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,8 @@ class Event:
     Raises
     ------
     ProblemError
-        If a function is not callable or the direction is none of -1, 0, 1.
+        If a function is not callable or does not take (clock, y), the direction is none of -1, 0, 1, or terminal is no
+        bool.
 
     Examples
     --------
@@ -57,12 +59,35 @@ class Event:
                 raise ProblemError(f"Event: {name} is not callable", repr(value), "a function (t, y)", "def or lambda")
         if self.direction not in (-1, 0, 1):
             raise ProblemError("Event: unknown direction", repr(self.direction), "-1, 0 or 1", "direction=0")
+        if not isinstance(self.terminal, bool | np.bool_):
+            raise ProblemError("Event: terminal is no bool", repr(self.terminal), "True or False", "terminal=True")
+        for name in ("function", "reset"):
+            if not _takes_two(getattr(self, name)):
+                raise ProblemError(
+                    f"Event: {name} does not take two arguments",
+                    str(signature(getattr(self, name))),
+                    "a function of the clock and the values there",
+                    "lambda t, y: y[0] - 0.5",
+                )
 
     def crossed(self, before: float, after: float) -> bool:
         """Return whether a zero in the wanted direction lies between two values; a zero at the start does not count."""
         if before == 0.0 or np.isnan(before) or np.isnan(after) or np.sign(before) == np.sign(after):
             return False
         return self.direction == 0 or np.sign(after - before) == self.direction
+
+
+def _takes_two(function: Callable[..., Any] | None) -> bool:
+    """Return whether a function can be called with two arguments, as far as Python knows its signature."""
+    if function is None:
+        return True
+    try:
+        signature(function).bind(0.0, None)
+    except TypeError:
+        return False
+    except ValueError:  # a built-in without a signature
+        return True
+    return True
 
 
 @dataclass(frozen=True, eq=False)

@@ -134,3 +134,21 @@ def test_as_events():
     event = Event(lambda t, y: t)
     assert as_events(event) == as_events([event]) == (event,)
     assert as_events(()) == ()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        ({"function": lambda v: v}, "two arguments"),
+        ({"function": lambda t, y: 1.0, "reset": lambda t: {}}, "two arguments"),
+        ({"function": lambda t, y: 1.0, "terminal": "yes"}, "bool"),
+    ],
+)
+def test_events_that_cannot_be_called_are_refused(arguments, what):
+    with pytest.raises(ProblemError, match=what):
+        Event(**arguments)
+
+
+def test_what_python_knows_no_signature_of_is_taken():
+    assert Event(lambda *values: 1.0).crossed(1.0, -1.0)
+    assert Event(max).direction == 0

@@ -166,3 +166,10 @@ def test_a_reduction_keeps_its_weights_and_policy():
     assert even["x'"][-1] == pytest.approx(0.5, abs=1e-12)
     with pytest.raises(sr.ProblemError, match="no variable of this name"):
         sr.solve(red, 1.0, fix="z")
+
+
+def test_a_start_that_had_to_move_is_told():
+    problem = get("pendulum-1")
+    moved, kept = (sr.solve(problem.dae, 0.1, {"x": x, "y": 0.0}) for x in (1.1, 1.0))
+    values = [next(check.value for check in sol.checks if check.name == "moved") for sol in (moved, kept)]
+    assert values == [pytest.approx(0.1), 0.0]

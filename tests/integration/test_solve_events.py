@@ -1,5 +1,6 @@
 """Events and resets of `solve`, against closed forms."""
 
+import casadi as ca
 import numpy as np
 import pytest
 from scipy.special import ellipk
@@ -111,7 +112,10 @@ def test_a_reset_that_contradicts_the_equations():
     assert (x, y) == (pytest.approx(0.6, abs=1e-5), pytest.approx(0.8, abs=1e-5))
 
 
-@pytest.mark.parametrize(("answer", "match"), [("one", "'bad' is no number"), (float("nan"), "'bad' is NaN")])
+@pytest.mark.parametrize(
+    ("answer", "match"),
+    [("one", "'bad' is no number"), (ca.DM([1.0, 2.0]), "'bad' is no number"), (float("nan"), "'bad' is NaN")],
+)
 def test_an_event_that_is_no_number(answer, match):
     with pytest.raises(sr.ProblemError, match=match):
         sr.solve(pendulum, 1.0, HORIZONTAL, events=sr.Event(lambda t, v: answer, name="bad"))
