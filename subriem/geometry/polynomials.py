@@ -14,6 +14,7 @@ from subriem.core.casadi_map import BufferedFunction
 from subriem.core.errors import GeometryError, ProblemError
 from subriem.core.protocols import Array
 from subriem.core.rank import EPS
+from subriem.reduction.instructions import instructions
 
 _UNARY: dict[int, Callable[[ca.SX], ca.SX]] = {
     ca.OP_INV: lambda x: 1 / x,
@@ -303,31 +304,25 @@ def expansion(function: ca.Function, inputs: Sequence[Series]) -> Series:
         If it uses an operation without a Taylor expansion.
     """
     algebra = inputs[0].algebra
-    work: dict[int, Series] = {}
-    outputs = [algebra.constant(0.0)] * function.numel_out(0)
-    places = function.sparsity_out(0).find()
-    for k in range(function.n_instructions()):
-        code, sources, targets = (
-            function.instruction_id(k),
-            function.instruction_input(k),
-            function.instruction_output(k),
-        )
-        if code == ca.OP_INPUT:
-            work[targets[0]] = inputs[sources[1]]
-        elif code == ca.OP_CONST:
-            c = function.instruction_constant(k)
-            work[targets[0]] = algebra.constant(c, EPS * abs(c))
-        elif code == ca.OP_OUTPUT:
-            outputs[places[targets[1]]] = work[sources[0]]
-        elif code in _OPERATIONS:
-            work[targets[0]] = _OPERATIONS[code](*(work[i] for i in sources))
+    program, results = instructions(function)
+    values: list[Series] = []
+    for instruction in program:
+        if instruction.entry is not None:
+            values.append(inputs[instruction.entry[1]])
+        elif instruction.constant is not None:
+            values.append(algebra.constant(instruction.constant, EPS * abs(instruction.constant)))
+        elif instruction.code in _OPERATIONS:
+            values.append(_OPERATIONS[instruction.code](*(values[i] for i in instruction.sources)))
         else:
             raise ProblemError(
                 f"{function.name()} uses an operation that has no Taylor expansion here",
-                f"operation {code} of CasADi at instruction {k}",
+                instruction.name,
                 "arithmetic, powers, exp, log, trigonometric and hyperbolic functions",
                 "write the fields without it",
             )
+    outputs = [algebra.constant(0.0)] * function.numel_out(0)
+    for place, result in zip(function.sparsity_out(0).find(), results, strict=True):
+        outputs[place] = values[result]
     columns = function.size2_out(0)
     flat = Series.stack(outputs)
     both = (part.reshape((columns, -1, algebra.size)).swapaxes(0, 1) for part in (flat.value, flat.noise))
