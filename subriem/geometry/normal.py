@@ -148,8 +148,7 @@ class NormalFlow:
             if made >= MOST:
                 last = int(np.argmin(finite)) if not finite.all() else made + 1
                 return Run(points[:last], made, error, False)
-            wished = GROWTH if not np.isfinite(error) else MARGIN * (error / tolerance) ** (1 / steps.order)
-            count = min(int(np.ceil(made * np.clip(wished, MARGIN, GROWTH))), MOST)
+            count = more_steps(made, error, tolerance, steps.order)
             ratio, coarse, points = count / made, points, steps.path(z, time, count)
 
     def _difference(self, one: Array, other: Array) -> float:
@@ -189,11 +188,15 @@ def exponentials(flow: NormalFlow, q: Array, p: Array, time: float, tolerance: f
                 "a shorter time, or shoot(…, throw=False) to see where it ends",
                 ends,
             )
-        wished = MARGIN * float(errors[worst] / tolerance) ** (1 / steps.order)
-        more = min(int(np.ceil(count * np.clip(wished, MARGIN, GROWTH))), MOST)
+        more = more_steps(count, float(errors[worst]), tolerance, steps.order)
         ratio, count, coarse = more / count, more, ends[rows]
         finer = steps.ends(z[rows], time, more)[:, : flow.n]
         ends[rows] = finer
+
+
+def more_steps(count: int, error: float, tolerance: float, order: int) -> int:
+    """Return how many steps a method of an order needs for a tolerance, if so many have this error, infinite or not."""
+    return min(int(np.ceil(count * np.clip(MARGIN * (error / tolerance) ** (1 / order), MARGIN, GROWTH))), MOST)
 
 
 def relative_changes(ends: Array, others: Array) -> Array:

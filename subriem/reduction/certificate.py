@@ -165,7 +165,7 @@ def _without_accidents(system: Prolongation, t: float, jets: Array, q: Array, po
         way = ASIDE * natural_sizes(system, t, q, jets) * np.random.default_rng(0).uniform(0.5, 1.0, jets.size)
         aside = [np.abs(system.sparse_jacobian(t, jets + sign * way, q).data) for sign in (1.0, -1.0)]
     largest = np.fmax(*aside)  # the places of entries do not depend on the point
-    accident = np.isfinite(largest) & (np.abs(matrix.data) <= policy.floor(0.0, 1.0) * largest)
+    accident = np.isfinite(largest) & (np.abs(matrix.data) <= policy.rtol * largest)
     return csc_array((np.where(accident, 0.0, matrix.data), matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
