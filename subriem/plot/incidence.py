@@ -40,7 +40,7 @@ def incidence_figure(structure: Structure) -> Any:
     --------
     >>> from subriem.reduction.structure import Sigma, analyse
     >>> incidence_figure(analyse(Sigma.from_entries([0, 0], [0, 1], [1, 0], (1, 2)))).axes[0].get_title(loc="left")
-    'Incidence: structural index 1, freedom 1'
+    'Incidence: structural index 1, structural freedom 1'
     """
     rows, cols = _permutation(structure)
     place_of_row, place_of_col = np.argsort(rows), np.argsort(cols)
@@ -62,7 +62,7 @@ def incidence_figure(structure: Structure) -> Any:
     axes.plot([], [], ls="", ms=7, label="lower order", **lower)
     axes.set_xlim(-0.6, max(cols.size, 1) - 0.4)
     axes.set_ylim(max(rows.size, 1) - 0.4, -0.6)
-    title = f"Incidence: structural index {structure.index}, freedom {structure.freedom}"
+    title = f"Incidence: structural index {structure.index}, structural freedom {structure.freedom}"
     if written:
         names = [f"{structure.variables[j]}  {structure.d[j]}" for j in cols]
         axes.set_xticks(range(cols.size), names, rotation=90)
