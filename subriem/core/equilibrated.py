@@ -23,13 +23,20 @@ TINY = 1e-150
 BALANCED = 2.0
 
 
-def equilibrate(matrix: Array, rounds: int = ROUNDS) -> tuple[Array, Array, Array]:
+def equilibrate(
+    matrix: Array, rounds: int = ROUNDS, near: tuple[Array, Array] | None = None
+) -> tuple[Array, Array, Array]:
     """Return R A C with rows and columns of lengths near one, and the diagonals of R and C; zero rows stay zero.
 
-    Of a stack of matrices (…, m, n) each is taken for itself.
+    Of a stack of matrices (…, m, n) each is taken for itself. `near` are diagonals for a matrix like this one, from
+    which it takes fewer rounds.
     """
-    rows, columns = np.ones(matrix.shape[:-1]), np.ones((*matrix.shape[:-2], matrix.shape[-1]))
-    scaled = matrix.astype(float)
+    if near is None:
+        rows, columns = np.ones(matrix.shape[:-1]), np.ones((*matrix.shape[:-2], matrix.shape[-1]))
+        scaled = matrix.astype(float)
+    else:
+        rows, columns = near[0].copy(), near[1].copy()
+        scaled = rows[..., :, None] * matrix * columns[..., None, :]
     for _ in range(rounds):
         row = _inverse_root((scaled * scaled).sum(axis=-1))
         scaled *= row[..., :, None]
@@ -151,9 +158,14 @@ def decide(matrix: Array, policy: RankPolicy, scale: float = 0.0) -> RankDecisio
     return policy.decide(np.linalg.svd(matrix, compute_uv=False), scale)
 
 
-def decide_leading(matrix: Array, rank: int, policy: RankPolicy) -> RankDecision:
-    """Return whether an equilibrated matrix still has a rank: the decision on that many largest singular values."""
-    return policy.decide(np.linalg.svd(equilibrate(matrix)[0], compute_uv=False)[:rank], scale=1.0)
+def decide_leading(
+    matrix: Array, rank: int, policy: RankPolicy, near: tuple[Array, Array] | None = None
+) -> RankDecision:
+    """Return whether an equilibrated matrix still has a rank: the decision on that many largest singular values.
+
+    `near` as in `equilibrate`.
+    """
+    return policy.decide(np.linalg.svd(equilibrate(matrix, near=near)[0], compute_uv=False)[:rank], scale=1.0)
 
 
 def least_singular_values(matrices: Array, rank: int) -> Array:

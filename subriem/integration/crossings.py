@@ -50,7 +50,7 @@ def crossings(
     """
     if not events or stretch.nodes.t.size < 2:
         return []
-    jets = stretch.motion.system.jets(stretch.nodes, stretch.q)
+    jets = stretch.jets
     found: list[Crossing] = []
     for event in events:
         search = _Search(stretch, event)

@@ -69,7 +69,8 @@ class JetPath(DenseOutput):
         jets = np.empty((times.size, len(system.reduction.system.columns)))
         integrals = np.empty((times.size, system.quadratures))
         for stretch, mine, nodes in self._nodes(times, before=False):
-            jets[mine] = found = system.jets(nodes, stretch.q)
+            last = mine.sum() == 1 and nodes.t[0] == stretch.nodes.t[-1]
+            jets[mine] = found = stretch.jets[-1:] if last else system.jets(nodes, stretch.q)
             integrals[mine] = nodes.x[:, system.states :]
             residual = max(residual, float(np.abs(system.residuals(nodes.t, found, stretch.q)).max(initial=0.0)))
         return jets, integrals, residual

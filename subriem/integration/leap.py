@@ -54,13 +54,14 @@ class Leap:
             seen = self._landed(piece, q)
         except RankError as error:
             return None, error.what, piece
-        if doubt := self._doubt(Stretch(self.motion, seen, q, dense=piece.dense)):
+        stretch = Stretch(self.motion, seen, q, dense=piece.dense)
+        if doubt := self._doubt(stretch):
             return None, doubt, piece
-        if piece.dense is None:  # what was seen is not exact enough to stand between the ends
-            largest = seen.drift.max()
-            seen = seen[[0, -1]]
-            seen.drift[-1] = largest
-        return Stretch(self.motion, seen, q, dense=piece.dense), "", piece
+        if piece.dense is None and seen.t.size > 2:  # what was seen is not exact enough to stand between the ends
+            ends = seen[[0, -1]]
+            ends.drift[-1] = seen.drift.max()
+            stretch = Stretch(self.motion, ends, q)
+        return stretch, "", piece
 
     def _landed(self, piece: Piece, q: Array) -> Nodes:
         """Return the nodes with the last one moved onto the equations; of the others the drift is measured only.
@@ -82,7 +83,7 @@ class Leap:
         if left := drifted(stretch, FAR):
             return left
         # unknowns that were eliminated the engine does not see
-        if not np.isfinite(self.motion.system.jets(stretch.nodes, stretch.q)).all():
+        if not np.isfinite(stretch.jets).all():
             return "a value was not finite"
         if self.watch.violated(stretch):
             return "an equation that was dropped may be violated"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from subriem.core.equilibrated import equilibrate
 from subriem.core.protocols import Array
 from subriem.core.rank import EPS
 from subriem.integration.integrator import Engine, Integrator, Options
@@ -62,6 +63,16 @@ class Motion:
     def breakpoints(self) -> tuple[float, ...]:
         """Times at which the data jump."""
         return tuple(map(float, self.system.reduction.dae.breakpoints))
+
+    @cached_property
+    def scaling(self) -> tuple[Array, Array] | None:
+        """Diagonals that equilibrate the Jacobian at the start, from where others are equilibrated in fewer rounds."""
+        point, system = self.system.reduction.consistent, self.system
+        z, a = system.carried(point)
+        x = np.concatenate([z, np.zeros(system.quadratures)])
+        start = Nodes(np.array([point.t]), x[None], a[None], np.zeros(1))
+        (matrix,) = system.jacobians(start, system.reduction.dae.data(point.t))
+        return equilibrate(matrix)[1:] if np.isfinite(matrix).all() else None
 
     @cached_property
     def ranks(self) -> dict[bytes, int]:

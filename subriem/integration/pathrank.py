@@ -23,6 +23,8 @@ ZERO = 1e-6
 SCALING = 2
 #: Share of the regularity along a path to which nodes must show it.
 LOOK = 1e-2
+#: Share of the regularity at both ends of an interval that interpolation between them may err.
+FAR = 0.25
 #: Nodes of a stretch at which entries are measured for its scaling.
 SCALED = 5
 #: Powers of t* - t with which a least singular value vanishes: a fold, a crossing, a singular constraint.
@@ -49,7 +51,7 @@ def ranks(stretch: Stretch, nodes: Sequence[int]) -> dict[float, int]:
 
 def _rank(matrix: Array, stretch: Stretch) -> int:
     reduction = stretch.motion.system.reduction
-    return decide_leading(matrix, len(reduction.certificate.base), reduction.policy).rank
+    return decide_leading(matrix, len(reduction.certificate.base), reduction.policy, stretch.motion.scaling).rank
 
 
 def _unchanging(stretch: Stretch) -> int:
@@ -110,7 +112,9 @@ class Regularity:
         if not self.usable:
             return self.stretch.nodes
         found = self._volumes(self._on_nodes)
-        error = interpolation_error(self.stretch.nodes.t, found, LOOK * np.abs(found).max(axis=0))
+        sizes = np.abs(found)
+        both = np.minimum(sizes[:-1], sizes[1:])  # where both ends are far from zero, what lies between is as well
+        error = interpolation_error(self.stretch.nodes.t, found, np.maximum(LOOK * sizes.max(axis=0), FAR * both))
         return self.stretch.with_finer(error, lambda finer: Regularity(finer).closer())
 
     def _signed(self, found: list[Array]) -> Array:

@@ -73,6 +73,8 @@ class ReducedSystem:
     ----------
     states : int
         Number of states z.
+    constrained : bool
+        Whether there are constraints between them.
     rates, algebraic : casadi.Function
         f and g: (t, x, a, q) -> column.
     """
@@ -82,6 +84,7 @@ class ReducedSystem:
         self.faces = faces = reduction.stabilised(pole)
         self.states = faces.ode.numel_in(1)
         self.quadratures = 0 if integrands is None else integrands.numel_out(0)
+        self.constrained = bool(faces.projection.numel_out(0))
         t, z, a, q = (ca.SX.sym(name, faces.ode.numel_in(i)) for i, name in enumerate("tzaq"))
         x = ca.vertcat(z, ca.SX.sym("w", self.quadratures))
         found = [faces.ode(t, z, a, q)]
@@ -95,11 +98,6 @@ class ReducedSystem:
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.__init__(*state)
-
-    @property
-    def constrained(self) -> bool:
-        """Whether there are constraints between the states."""
-        return bool(self.faces.projection.numel_out(0))
 
     def on(self, base: tuple[int, ...], constraints: tuple[int, ...], point: ConsistentPoint) -> ReducedSystem:
         """Return the system on other equations and constraints, set up at a point where these are independent."""

@@ -70,6 +70,11 @@ class Stretch:
         self.refined: dict[int, Stretch | None] = {}
 
     @cached_property
+    def jets(self) -> Array:
+        """The jets at the nodes, at `reduction.system.columns`."""
+        return self.motion.system.jets(self.nodes, self.q)
+
+    @cached_property
     def error(self) -> Array:
         """Estimated error of each interval over the allowed one, from interpolants of two orders in its middle."""
         t, x = self.nodes.t, self.nodes.x

@@ -93,7 +93,7 @@ class Watch:
 
     def _on(self, stretch: Stretch) -> tuple[Array, Array]:
         if self._newest is None or self._newest[0] is not stretch:
-            jets = self.system.jets(stretch.nodes, stretch.q)
+            jets = stretch.jets
             self._newest = stretch, jets, self.system.residuals(stretch.nodes.t, jets, stretch.q)
         return self._newest[1:]
 

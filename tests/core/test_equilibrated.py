@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import subriem as sr
-from subriem.core.equilibrated import BALANCED, coefficients, exchanged, independent_rows, rank_factor
+from subriem.core.equilibrated import BALANCED, coefficients, equilibrate, exchanged, independent_rows, rank_factor
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -50,3 +50,15 @@ def test_dependent_rows_are_chosen_alike_in_any_units():
     for seed in range(8):
         units = 10 ** np.random.default_rng(seed).uniform(-6, 6, (4, 1))
         assert independent_rows(rank_factor(units * matrix, sr.RankPolicy())) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_diagonals_of_a_matrix_nearby_lead_to_the_same_scaling_in_fewer_rounds(seed):
+    rng = np.random.default_rng(seed)
+    units = 10 ** rng.uniform(-6, 6, (6, 1)), 10 ** rng.uniform(-6, 6, 7)
+    here, there = (units[0] * part * units[1] for part in rng.uniform(0.5, 2.0, (2, 6, 7)))
+    near = equilibrate(here)[1:]
+    cold, warm = equilibrate(there)[0], equilibrate(there, near=near)[0]
+    np.testing.assert_allclose(warm, cold, rtol=0.05)
+    lengths = [np.abs(np.linalg.norm(equilibrate(there, 4, start)[0], axis=1) - 1).max() for start in (near, None)]
+    assert lengths[0] < 0.1 < lengths[1]
