@@ -139,8 +139,11 @@ def read(path: str | os.PathLike[str], kind: str | None = None) -> tuple[str, di
     except FileNotFoundError as error:
         raise ProblemError("the file is missing", str(target), hint, "check the path") from error
     except _UNREADABLE as error:
+        why = (
+            "it holds no plain arrays" if "pickle" in str(error) else str(error)
+        )  # NumPy advises to load them unsafely
         raise ProblemError(
-            "the file is corrupt or no subriem file", f"{target}: {error}", hint, "save it again"
+            "the file is corrupt or no subriem file", f"{target}: {why}", hint, "save it again"
         ) from error
     if not 1 <= version <= VERSION:
         what = "newer" if version > VERSION else "unknown"

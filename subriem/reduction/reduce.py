@@ -15,6 +15,7 @@ from subriem.reduction.array import differentiation_index, structural_index_hold
 from subriem.reduction.certificate import Certificate
 from subriem.reduction.consistent import ConsistentPoint, fixed_places, given_values
 from subriem.reduction.dae import DAE, declared_weights
+from subriem.reduction.numeric import NumericDAE
 from subriem.reduction.prolongation import Prolongation
 from subriem.reduction.reduction import Reduction
 from subriem.reduction.repair import combine
@@ -82,6 +83,13 @@ def reduce(
     >>> red.redundant, red.free, red.degrees_of_freedom
     (('rod_again',), ('lam1', 'lam2'), 2)
     """
+    if isinstance(dae, NumericDAE):
+        raise ProblemError(
+            f"reduce: {dae.name} is a NumPy function, and structure is read from symbols",
+            "NumericDAE",
+            "a DAE made by @sr.dae",
+            "sr.solve, which decides its ranks by numbers and refuses an index above 1",
+        )
     if not isinstance(dae, DAE):
         raise ProblemError("reduce: this is no DAE", type(dae).__name__, "an object made by @sr.dae", "sr.dae(…)")
     dae = dae.with_parameters(**parameters) if parameters else dae

@@ -179,6 +179,9 @@ def test_missing_and_foreign_files(tmp_path):
     assert "corrupt or no subriem file" in refused(tmp_path / "other.npz")
     (tmp_path / "text.npz").write_text("not a zip file")
     assert "corrupt" in refused(tmp_path / "text.npz")
+    with pytest.raises(ProblemError) as caught:
+        io.load(tmp_path / "text.npz")
+    assert "pickle" not in str(caught.value)  # NumPy's advice
     with open(tmp_path / "array.npz", "wb") as stream:
         np.save(stream, np.ones(3))
     assert "corrupt" in refused(tmp_path / "array.npz")

@@ -96,3 +96,8 @@ def test_a_point_of_the_wrong_length_is_refused():
 def test_analysis_is_refused_with_the_engines_that_take_it():
     with pytest.raises(ReductionError, match="idas"):
         sr.DAE.from_callable(pendulum, 5).symbols()
+
+
+def test_reduce_says_where_numeric_equations_go():
+    with pytest.raises(ProblemError, match=r"NumPy function[\s\S]*sr\.solve"):
+        sr.reduce(sr.DAE.from_callable(pendulum, 5), {})
