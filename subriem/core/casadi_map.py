@@ -34,6 +34,7 @@ class BufferedFunction:
         self._buffer, self._evaluate = function.buffer()
         self._inputs = [np.zeros(function.numel_in(i)) for i in range(function.n_in())]
         self._outputs = [np.zeros(function.numel_out(i)) for i in range(function.n_out())]
+        self._shape: tuple[int, int] = function.size1_out(0), function.size2_out(0)
         # CasADi's stub wants a third argument, which the run time refuses
         for i, array in enumerate(self._inputs):
             self._buffer.set_arg(i, array.data)  # pyright: ignore[reportCallIssue]
@@ -60,8 +61,7 @@ class BufferedFunction:
                 slot[:] = argument
             self._evaluate()
             out = self._outputs[0].copy()
-        rows, columns = self.function.size1_out(0), self.function.size2_out(0)
-        return out if columns == 1 else out.reshape((rows, columns), order="F")
+        return out if self._shape[1] == 1 else out.reshape(self._shape, order="F")
 
     def __getstate__(self) -> ca.Function:
         return self.function
