@@ -25,8 +25,8 @@ class JetPath(DenseOutput):
 
     def __init__(self, stretches: Sequence[Stretch]) -> None:
         self.segments, self.stretches = (), tuple(stretches)
-        system = self.stretches[0].motion.system
-        self._variables = [i for i, (_, k) in enumerate(system.reduction.system.columns) if k == 0]
+        self._system = self.stretches[0].motion.system
+        self._variables = [i for i, (_, k) in enumerate(self._system.reduction.system.columns) if k == 0]
 
     @property
     def end(self) -> float:
@@ -53,10 +53,9 @@ class JetPath(DenseOutput):
         ProblemError
             If a time is not on the path.
         """
-        system = self.stretches[0].motion.system
-        jets = np.empty((times.size, len(system.reduction.system.columns)))
+        jets = np.empty((times.size, len(self._system.reduction.system.columns)))
         for stretch, mine, nodes in self._nodes(times, before):
-            jets[mine] = system.jets(nodes, stretch.q)
+            jets[mine] = stretch.motion.system.jets(nodes, stretch.q)
         return jets
 
     def quadratures(self, times: Array) -> Array:
@@ -65,11 +64,12 @@ class JetPath(DenseOutput):
 
     def sample(self, times: Array) -> tuple[Array, Array, float]:
         """Return jets at times of the path, the integrals of the quadratures, and the largest residual there."""
-        system, residual = self.stretches[0].motion.system, 0.0
+        system, residual = self._system, 0.0
         jets = np.empty((times.size, len(system.reduction.system.columns)))
         integrals = np.empty((times.size, system.quadratures))
         for stretch, mine, nodes in self._nodes(times, before=False):
-            last = mine.sum() == 1 and nodes.t[0] == stretch.nodes.t[-1]
+            system = stretch.motion.system  # after an exchange of equations the unknowns are another one's
+            last = nodes.t.size == 1 and nodes.t[0] == stretch.nodes.t[-1]
             jets[mine] = found = stretch.jets[-1:] if last else system.jets(nodes, stretch.q)
             integrals[mine] = nodes.x[:, system.states :]
             residual = max(residual, float(np.abs(system.residuals(nodes.t, found, stretch.q)).max(initial=0.0)))
