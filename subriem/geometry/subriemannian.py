@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 import casadi as ca
@@ -395,14 +396,9 @@ class SubRiemannian:
 
     def _pairs(self, q: Any, p: Any) -> tuple[Array, Array]:
         """Return q and p as arrays (B, N)."""
-        arrays = [np.atleast_2d(real_array(value, name)) for value, name in ((q, "q"), (p, "p"))]
-        for array, name in zip(arrays, ("q", "p"), strict=True):
-            if array.ndim != 2 or array.shape[1] != self.n:
-                raise ProblemError(
-                    f"{name} has the wrong shape", f"{array.shape}", f"({self.n},) or (B, {self.n})", "one row for each"
-                )
+        arrays = self._rows(q, "q"), self._rows(p, "p")
         if arrays[0].shape == arrays[1].shape:
-            return arrays[0], arrays[1]
+            return arrays
         try:
             starts, covectors = np.broadcast_arrays(*arrays)
         except ValueError as error:
@@ -414,9 +410,22 @@ class SubRiemannian:
             ) from error
         return starts, covectors
 
+    def _rows(self, value: Any, name: str) -> Array:
+        """Return one point or many as an array (B, N)."""
+        array = real_array(value, name)
+        rows = array[None] if array.ndim == 1 else array
+        if rows.ndim != 2 or rows.shape[1] != self.n:
+            raise ProblemError(
+                f"{name} has the wrong shape",
+                f"{array.shape}",
+                f"({self.n},) or (B, {self.n})",
+                "one row for each geodesic",
+            )
+        return rows
+
 
 def _number(value: Any, name: str) -> float:
-    return real_array(value, name, ndim=0).item()
+    return value if type(value) is float and isfinite(value) else real_array(value, name, ndim=0).item()
 
 
 def _names(dim: int, coordinates: Sequence[str] | int | None) -> tuple[str, ...]:

@@ -65,11 +65,17 @@ class FixedSteps:
         """Return the points after 0, 1, …, `count` steps, (count + 1, m)."""
         return np.vstack([z, self._paths(count)(z, np.full(count, time / count)).T])
 
-    def ends(self, z: Array, times: Array | float, count: int) -> Array:
-        """Return where many paths are after `count` steps, (B, m), from the rows of z (B, m), in a time or in many."""
+    def ends(self, z: Array, times: Array | float, *counts: int) -> Array:
+        """Return where many paths are after so many steps, from the rows of z (B, m), in a time or in many.
+
+        Returns
+        -------
+        (B, m) ndarray
+            With several counts (len(counts), B, m): the same paths with more and fewer steps, in one call.
+        """
         many = z.shape[0]
-        steps = np.full(many * count, times / count) if isinstance(times, float) else np.repeat(times / count, count)
-        return self._ends(count, many)(z.ravel(), steps).reshape((-1, many), order="F").T
+        found = self._ends(counts, many)(z.ravel(), np.full(many, times) if isinstance(times, float) else times)
+        return found.reshape((*([len(counts)] if len(counts) > 1 else ()), many, -1))
 
     def advance(self, z: Array, times: Array) -> Array:
         """Return where many paths are after one step of length `times` (B,) from the rows of z (B, m)."""
@@ -78,9 +84,14 @@ class FixedSteps:
     def _path(self, count: int) -> BufferedFunction:
         return BufferedFunction(self.step.mapaccum("path", count))
 
-    def _end(self, count: int, many: int) -> BufferedFunction:
-        folded = self.step if count == 1 else self.step.fold(count)
-        return BufferedFunction(folded.map(many) if many > 1 else folded)
+    def _end(self, counts: tuple[int, ...], many: int) -> BufferedFunction:
+        z, times = ca.MX.sym("z", self.rates.numel_in(0), many), ca.MX.sym("times", 1, many)
+        found = []
+        for count in counts:
+            folded = self.step if count == 1 else self.step.fold(count)
+            lengths = ca.reshape(ca.repmat(times / count, count, 1), 1, count * many)
+            found.append(ca.vec((folded.map(many) if many > 1 else folded)(z, lengths)))
+        return BufferedFunction(ca.Function("ends", [z, times], [ca.vertcat(*found)]))
 
     @cached_property
     def step(self) -> ca.Function:
