@@ -1,12 +1,14 @@
-"""Peers that need JAX: the field by reverse mode or by the structured Gram, and diffrax's Dopri8 on it.
+"""Peers: the field in JAX by reverse mode or by the structured Gram, diffrax's Dopri8 on it; geodesics by geomstats.
 
-One thread, double precision, everything compiled; compile times are taken apart.
+JAX on one thread, in double precision, everything compiled; compile times are taken apart.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -154,3 +156,25 @@ class Diffrax:
         found = self.run(self.start)
         found.ys.block_until_ready()
         return found
+
+
+def geomstats_heisenberg() -> Callable[[np.ndarray, float, int], np.ndarray]:
+    """Return (covector, time, steps) -> end of the geodesic from the origin of the Heisenberg group, by geomstats.
+
+    The frame is that of `subriem.zoo.spaces`; the only integrator is symplectic Euler, 20 steps by default.
+    """
+    os.environ.setdefault(
+        "GEOMSTATS_BACKEND", "autograd"
+    )  # read at the first import; its NumPy backend has no gradients
+    pytest.importorskip("autograd", reason="needs the extra 'peers'")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImportWarning)  # its importer uses the protocol from before Python 3.4
+        gs = pytest.importorskip("geomstats.backend", reason="needs the extra 'peers'", exc_type=ImportError)
+        heisenberg = importlib.import_module("geomstats.geometry.heisenberg")
+        metrics = importlib.import_module("geomstats.geometry.sub_riemannian_metric")
+
+    def frame(q: Any) -> Any:
+        return gs.array([[1.0, 0.0], [0.0, 1.0], [-q[1] / 2, q[0] / 2]])
+
+    metric = metrics.SubRiemannianMetric(heisenberg.HeisenbergVectors(equip=False), frame=frame)
+    return lambda p, time, steps: np.asarray(metric.exp(gs.array(time * p), gs.zeros(3), n_steps=steps))

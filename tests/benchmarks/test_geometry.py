@@ -10,6 +10,7 @@ import pytest
 
 from subriem.zoo.spaces import Space, free_nilpotent, get, heisenberg
 from tests.benchmarks.conftest import Measure
+from tests.benchmarks.peers import geomstats_heisenberg
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time)
 #: Calls of what takes less than a millisecond in each round, and geodesics at once.
@@ -72,3 +73,27 @@ def test_thousands_of_geodesics(measure: Measure, name: str, method: Any) -> Non
     worst = max(error(space, p[i], ends[i]) for i in range(0, len(p), 50))
     measure.row |= {"geodesics/s": 1e3 * len(p) / measure.row.get("ms", np.nan), "error": worst}
     assert worst <= 1e-11
+
+
+@pytest.mark.parametrize("steps", [None, 20, 200])
+def test_side_by_side_with_geomstats(measure: Measure, steps: int | None) -> None:
+    peer, space = geomstats_heisenberg(), get("heisenberg")
+    angles = np.linspace(0.0, 2 * np.pi, 10)
+    covectors = np.column_stack([np.cos(angles), np.sin(angles), np.linspace(-1.7, 1.7, 10)])
+
+    def worst(ends: Any) -> float:
+        return max(error(space, p, end) for p, end in zip(covectors, ends, strict=True))
+
+    def ends() -> Any:
+        if steps is None:
+            return [space.structure.exponential(space.origin, p, 2.0) for p in covectors]
+        return [peer(p, 2.0, steps) for p in covectors]
+
+    method = "subriem, dop853, 1e-12" if steps is None else f"geomstats, {steps} steps"
+    found = measure("Heisenberg, ten geodesics of length 2 one by one", method, ends, rounds=3 if steps else 100)
+    measure.row |= {"ms each": measure.row.get("ms", np.nan) / len(covectors), "error": worst(found)}
+    if steps is None:
+        assert measure.row["error"] <= 1e-12
+    else:  # the peer solves the same problem, to first order
+        coarser = worst([peer(p, 2.0, steps // 2) for p in covectors])
+        assert 1.5 < coarser / measure.row["error"] < 3.0
