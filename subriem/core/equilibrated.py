@@ -181,5 +181,11 @@ def weakest_direction(matrix: Array) -> Array:
 
 def singular_triplet(matrix: Array, number: int) -> tuple[float, Array, Array]:
     """Return the singular value of this number, from 1 for the largest, with its left and right singular vectors."""
-    left, sigma, right = np.linalg.svd(matrix)
+    left, sigma, right = compact_svd(matrix)
     return float(sigma[number - 1]), left[:, number - 1], right[number - 1]
+
+
+def compact_svd(matrix: Array) -> tuple[Array, Array, Array]:
+    """Return U, the singular values from the largest, and V^T, of min(m, n) columns and rows."""
+    left, sigma, right = np.linalg.svd(matrix, full_matrices=False)
+    return left, sigma, right

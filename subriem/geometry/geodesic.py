@@ -40,7 +40,10 @@ class Geodesic(Result):
     error : float
         Estimated error at the end relative to 1 + |q|, 1 + |p|.
     status : Status
+        RANK_CHANGED where the map it belongs to loses rank ahead.
     message : str
+    fold : SingularPoint or None
+        Where that is: beyond the end, up to which it is exact.
 
     Examples
     --------
@@ -60,6 +63,7 @@ class Geodesic(Result):
     error: float
     status: Status = Status.SUCCESS
     message: str = ""
+    fold: SingularPoint | None = None
 
     @property
     def flow(self) -> NormalFlow:
@@ -177,10 +181,13 @@ class Geodesic(Result):
         return conjugate_times(self)
 
     def singular_points(self) -> tuple[SingularPoint, ...]:
-        """Return the points at which the growth vector is not that of the path around; see `singular_points`."""
+        """Return the points at which the growth vector is not that of the path around; see `singular_points`.
+
+        The last is the loss of rank of a map that ends the geodesic, if one does.
+        """
         from subriem.geometry.singular import singular_points
 
-        return singular_points(self.structure, self)
+        return singular_points(self.structure, self) + (() if self.fold is None else (self.fold,))
 
     @property
     def checks(self) -> tuple[Check, ...]:

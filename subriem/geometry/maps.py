@@ -6,7 +6,7 @@ The frame of lifts X_i = D^+ e_i is orthonormal, D X_i = e_i. In both tiers D mu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,10 +21,12 @@ from subriem.core.lift import factorize, lift
 from subriem.core.map import parameter_name
 from subriem.core.protocols import Array, Map
 from subriem.core.rank import DEFAULT_RANK, EPS, RankPolicy
+from subriem.core.status import Status
 from subriem.core.validate import vector
 from subriem.geometry.geodesic import Geodesic
 from subriem.geometry.growth import STEPS, Growth, independent_columns
-from subriem.geometry.horizontal import Holonomy, HorizontalPath, holonomy, lift_path, wong
+from subriem.geometry.horizontal import Holonomy, HorizontalPath, holonomy, lift_path, second_derivatives, wong
+from subriem.geometry.singular import SingularPoint
 from subriem.geometry.subriemannian import SubRiemannian
 
 #: Largest K for which brackets and geodesics are derived symbolically.
@@ -75,7 +77,8 @@ class Point:
         self.factor: Factorization = factorize(self.jacobian, policy, certify=certify)
         decision = self.factor.decision
         if decision is not None and not decision.full:
-            dependent = lift(source, np.zeros(source.n_out), theta, policy).dependent
+            quiet = replace(policy, on_ambiguous="ignore")  # what is ambiguous is told by the error
+            dependent = lift(source, np.zeros(source.n_out), theta, quiet).dependent if certify else ()
             rows = "; ".join(", ".join(group) for group in dependent)
             raise RankError(
                 "the map has no lifts of all outputs here",
@@ -101,24 +104,6 @@ class Point:
     def hessian(self, lam: Array, v: Array) -> Array:
         """Return H_lam v = sum_a lam_a D^2 x_a v."""
         return second_derivatives(self.source).hvp(self.theta, lam, v)
-
-
-def second_derivatives(source: Any) -> Any:
-    """Return the map itself if it has second derivatives.
-
-    Raises
-    ------
-    GeometryError
-        If it has none.
-    """
-    if not {"hvp", "second"} <= source.capabilities:
-        raise GeometryError(
-            "curvature and geodesics need second derivatives of the map",
-            f"capabilities {', '.join(sorted(source.capabilities)) or 'none'}",
-            "hvp and second",
-            "sr.map with CasADi expressions, or a network",
-        )
-    return source
 
 
 class MapStructure:
@@ -186,15 +171,29 @@ class MapStructure:
         X = ca.Function("X", [theta], [ca.cse(ca.densify(frame(D)))], ["q"], ["X"])
         return SubRiemannian(X, self.dim, self.coordinates, self.name, self.policy)
 
-    def _needs_symbols(self) -> SubRiemannian:
-        if self.symbolic is None:
+    def with_lifts(self) -> SubRiemannian:
+        """Return `symbolic`.
+
+        Raises
+        ------
+        GeometryError
+            If there is none.
+        """
+        return self._in_symbols(self.symbolic)
+
+    def with_gradients(self) -> SubRiemannian:
+        """Return `gradients`; errors as `with_lifts`."""
+        return self._in_symbols(self.gradients)
+
+    def _in_symbols(self, structure: SubRiemannian | None) -> SubRiemannian:
+        if structure is None:
             raise GeometryError(
                 "this needs the map in symbols",
                 f"K = {self.n}, function {'known' if 'function' in self.map.capabilities else 'unknown'}",
                 f"a CasADi map or a network with K <= {SYMBOLIC}",
                 "wong, curvature, lift_path and holonomy work for any K",
             )
-        return self.symbolic
+        return structure
 
     def point(self, theta: Any, name: str = "theta") -> Array:
         """Return theta as an array of K finite numbers, or raise `ProblemError`."""
@@ -329,26 +328,41 @@ class MapStructure:
         Raises
         ------
         GeometryError
-            If the map has no second derivatives.
+            If there is a charge and the map has no second derivatives.
         RankError
             If D has not rank n at theta.
         """
-        second_derivatives(self.map)
         return wong(self, theta, u, q, time, rtol)
 
-    def shoot(self, q: Any, p: Any, time: float, **options: Any) -> Geodesic:
+    def shoot(self, q: Any, p: Any, time: float, *, throw: bool = True, **options: Any) -> Geodesic:
         """Return the normal geodesic of the symbolic tier; see `SubRiemannian.shoot`.
+
+        Where D loses rank on the way it ends before, with the status RANK_CHANGED and the place as its `fold`.
 
         Raises
         ------
         GeometryError
             If there is none: K > 60, or no `.function`.
         """
-        return self._needs_symbols().shoot(q, p, time, **options)
+        geodesic = self.with_lifts().shoot(q, p, time, throw=False, **options)
+        fold = None if geodesic.status is Status.SUCCESS else self._fold(geodesic, time)
+        if fold is None:
+            return geodesic if not throw else self.with_lifts().shoot(q, p, time, **options)
+        return replace(geodesic, status=Status.RANK_CHANGED, message=f"D loses rank at t = {fold.t:.12g}", fold=fold)
+
+    def _fold(self, geodesic: Geodesic, time: float) -> SingularPoint | None:
+        """Return where D loses rank on the continuation of a geodesic, by the flow that is integrated up to there."""
+        u, q = self.at(geodesic.end).split(geodesic.p[-1])
+        path = self.wong(geodesic.end, u, q, time - geodesic.time, rtol=geodesic.tolerance)
+        if path.status is not Status.RANK_CHANGED:
+            return None
+        around = self.with_gradients().growth(geodesic.end)
+        here = self.with_gradients().growth(path.end, around.step)
+        return SingularPoint(geodesic.time + float(path.t[-1]), path.end, here, around)
 
     def exponential(self, q: Any, p: Any, time: float = 1.0, **options: Any) -> Array:
         """Return ends of normal geodesics by the symbolic tier; see `SubRiemannian.exponential`."""
-        return self._needs_symbols().exponential(q, p, time, **options)
+        return self.with_lifts().exponential(q, p, time, **options)
 
     def conserved(self, theta: Any) -> Array:
         """Return functions of theta that every horizontal curve keeps, as far as the map knows them; (0,) if none."""

@@ -33,18 +33,21 @@ class Run:
     Attributes
     ----------
     points : (count + 1, m) ndarray
-        Up to the last finite one.
+        Up to the end, or the last one within the tolerance.
     steps : int
     error : float
-        Estimated error of the end relative to the size of the state, by comparison with fewer steps.
+        Estimated error of the last point relative to the size of the state, by comparison with fewer steps.
     complete : bool
         Whether it reaches the end within the tolerance.
+    finite : bool
+        Whether all steps were finite.
     """
 
     points: Array
     steps: int
     error: float
     complete: bool
+    finite: bool = True
 
 
 class NormalFlow:
@@ -141,24 +144,26 @@ class NormalFlow:
         ratio = 2.0
         while True:
             made = points.shape[0] - 1
-            finite = np.isfinite(points).all(axis=1)
-            error = self._difference(points[-1], coarse[-1]) / (ratio**steps.order - 1)
+            error = float(self._differences(points[-1:], coarse[-1:])[0]) / (ratio**steps.order - 1)
             if error <= max(tolerance, ROUNDOFF * np.sqrt(made)):
                 return Run(points, made, max(error, ROUNDOFF), True)
             if made >= MOST:
-                last = int(np.argmin(finite)) if not finite.all() else made + 1
-                return Run(points[:last], made, error, False)
+                half = steps.path(z, time, made // 2)
+                errors = self._differences(points[::2], half) / (2.0**steps.order - 1)
+                last = int(np.argmax(errors > tolerance)) - 1  # the first is 0, the one of the end is not within
+                finite = bool(np.isfinite(points).all())
+                return Run(points[: 2 * last + 1], made, max(float(errors[last]), ROUNDOFF), False, finite)
             count = more_steps(made, error, tolerance, steps.order)
             ratio, coarse, points = count / made, points, steps.path(z, time, count)
 
-    def _difference(self, one: Array, other: Array) -> float:
-        """Return the largest difference of two states relative to the size of its part q, p or Z."""
-        worst = 0.0
+    def _differences(self, points: Array, others: Array) -> Array:
+        """Return the largest differences of the rows of two arrays relative to the sizes of their parts q, p or Z."""
+        worst = np.zeros(len(points))
         for part in (slice(0, self.n), slice(self.n, 2 * self.n), slice(2 * self.n, None)):
-            if one[part].size:
-                size = 1.0 + np.abs(one[part]).max()
-                worst = max(worst, float(np.abs(one[part] - other[part]).max() / size))
-        return worst if np.isfinite(one).all() and np.isfinite(other).all() else np.inf
+            if points[:, part].size:
+                gaps = np.abs(points[:, part] - others[:, part]).max(axis=1)
+                worst = np.maximum(worst, gaps / (1.0 + np.abs(points[:, part]).max(axis=1)))
+        return np.where(np.isfinite(worst), worst, np.inf)
 
 
 def exponentials(flow: NormalFlow, q: Array, p: Array, time: float, tolerance: float) -> Array:

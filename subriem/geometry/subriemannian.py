@@ -343,12 +343,12 @@ class SubRiemannian:
         parts = run.points[:, : self.n], run.points[:, self.n :]
         if run.complete:
             return Geodesic(self, grid, *parts, method, rtol, run.error)
-        status = Status.NOT_FINITE if count <= steps else Status.NOT_CONVERGED
+        status = Status.NOT_CONVERGED if run.finite else Status.NOT_FINITE
         found = Geodesic(self, grid, *parts, method, rtol, run.error, status, f"{status.value} at t = {grid[-1]:.6g}")
         if throw:
             raise SolveError(
                 f"the geodesic of {self.name} could not be followed",
-                f"estimated error {run.error:.1e} with {steps} steps; finite up to t = {grid[-1]:.6g}",
+                f"{steps} steps are exact up to t = {grid[-1]:.6g}",
                 f"an error of at most {rtol:g} at t = {time:g}",
                 "a shorter time, a larger rtol, or throw=False to look at its part",
                 found,

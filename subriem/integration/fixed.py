@@ -65,7 +65,7 @@ class FixedSteps:
         """Return the points after 0, 1, …, `count` steps, (count + 1, m)."""
         return np.vstack([z, self._paths(count)(z, np.full(count, time / count)).T])
 
-    def ends(self, z: Array, times: Array | float, *counts: int) -> Array:
+    def ends(self, z: Array, times: float | Array, *counts: int) -> Array:
         """Return where many paths are after so many steps, from the rows of z (B, m), in a time or in many.
 
         Returns
@@ -74,7 +74,8 @@ class FixedSteps:
             With several counts (len(counts), B, m): the same paths with more and fewer steps, in one call.
         """
         many = z.shape[0]
-        found = self._ends(counts, many)(z.ravel(), np.full(many, times) if isinstance(times, float) else times)
+        lengths = times if isinstance(times, np.ndarray) else np.full(many, times)
+        found = self._ends(counts, many)(z.ravel(), lengths)
         return found.reshape((*([len(counts)] if len(counts) > 1 else ()), many, -1))
 
     def advance(self, z: Array, times: Array) -> Array:

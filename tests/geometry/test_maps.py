@@ -179,7 +179,8 @@ def test_bad_maps_and_arguments():
         sr.SubRiemannian.from_map(lambda q: q)
     plain = sr.numpy_map(lambda q: q[:1] ** 2, lambda q: np.array([[2 * q[0], 0.0]]), 2, 1)
     with pytest.raises(sr.GeometryError, match="second derivatives"):
-        sr.SubRiemannian.from_map(plain).wong([1.0, 0.0], [1.0])
+        sr.SubRiemannian.from_map(plain).wong([1.0, 0.0], [1.0], [0.0, 0.5])
+    assert sr.SubRiemannian.from_map(plain).wong([1.0, 0.0], [1.0]).end == pytest.approx([np.sqrt(2), 0])
     M = sr.SubRiemannian.from_map(toy())
     with pytest.raises(sr.ProblemError, match="start"):
         M.lift_path([0, 0, 0], [[1, 0], [2, 0]])
