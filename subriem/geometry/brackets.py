@@ -86,6 +86,10 @@ class Brackets:
     def __setstate__(self, state: tuple[ca.Function, tuple[int, ...]]) -> None:
         self.__init__(*state)
 
+    def count(self, step: int) -> int:
+        """Return how many words of a length there are at most."""
+        return -(-(len(self.letters) ** step) // step)
+
     def layer(self, step: int) -> tuple[tuple[Word, ...], BufferedFunction | None]:
         """Return the words of a length whose brackets do not vanish formally, and q -> their columns (N, count).
 

@@ -15,6 +15,7 @@ from subriem.core.lift import lift
 from subriem.core.protocols import Array
 from subriem.core.result import Check, Result
 from subriem.core.validate import vector
+from subriem.geometry.frame import called, check_symbols
 from subriem.geometry.geodesic import Geodesic
 from subriem.geometry.growth import Flags
 from subriem.geometry.subriemannian import SubRiemannian
@@ -114,6 +115,8 @@ def check_space(
             ".structure of a space of the zoo, .symbolic of the structure of a map",
         )
     start = _start(structure, q)
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ProblemError("seed is no seed", repr(seed), "an integer >= 0", "seed=0")
     rng = np.random.default_rng(seed)
     shots = [_shot(structure, start, rng) for _ in range(SHOTS)]
     points = [start, *(shot.end for shot in shots)]
@@ -206,7 +209,8 @@ def _dimension(structure: SubRiemannian, points: list[Array]) -> Check:
 def _group(structure: SubRiemannian, translate: Callable[[ca.SX, ca.SX], Any], points: list[Array]) -> list[Check]:
     """Return the left invariance of the cometric X X^T, and associativity."""
     g, h = (ca.SX.sym(name, structure.n) for name in "gh")
-    product = _column(translate(g, h), structure)
+    product = _column(called(translate, (g, h), "group law"), structure)
+    check_symbols(product, (g, h), "group law")
     law = BufferedFunction(ca.Function("law", [g, h], [product]))
     tangent = BufferedFunction(ca.Function("tangent", [g, h], [ca.densify(ca.jacobian(product, h))]))
     moved, regrouped = [], []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import casadi as ca
@@ -13,7 +13,10 @@ from subriem.core.equilibrated import FAIR, independent_rows, rank_factor
 from subriem.core.errors import ProblemError
 from subriem.core.protocols import Array
 from subriem.core.rank import RankPolicy
+from subriem.core.validate import positive_integer
 
+#: Coordinates at most: everything is derived in symbols.
+MOST = 1000
 #: Points at which a frame is tried, and their distance from the origin or from the point of interest.
 TRIED = 4
 SPREAD = 0.3
@@ -25,6 +28,8 @@ _KINKS = {
     ca.OP_SIGN: "sign",
     ca.OP_FLOOR: "floor",
     ca.OP_CEIL: "ceil",
+    ca.OP_FMOD: "fmod",
+    ca.OP_REMAINDER: "remainder",
     ca.OP_FMIN: "fmin",
     ca.OP_FMAX: "fmax",
     ca.OP_IF_ELSE_ZERO: "if_else",
@@ -33,6 +38,33 @@ _KINKS = {
     ca.OP_EQ: "==",
     ca.OP_NE: "!=",
 }
+
+
+def checked_policy(rank: Any) -> RankPolicy:
+    """Return a rank policy, or raise `ProblemError`."""
+    if not isinstance(rank, RankPolicy):
+        raise ProblemError("rank is no policy", repr(rank), "a RankPolicy", "RankPolicy(rtol=1e-10)")
+    return rank
+
+
+def coordinate_names(dim: int, coordinates: Sequence[str] | int | None) -> tuple[str, ...]:
+    """Return the names of the coordinates, from names or their number, or raise `ProblemError`."""
+    if coordinates is None or isinstance(coordinates, int):
+        count = dim if coordinates is None else positive_integer(coordinates, "coordinates")
+        if count > MOST:
+            raise ProblemError("there are too many coordinates", f"{count}", f"at most {MOST}", "from_map for networks")
+        names = tuple(f"q{i}" for i in range(count))
+    elif isinstance(coordinates, Iterable):
+        names = tuple(coordinates.split() if isinstance(coordinates, str) else coordinates)
+    else:
+        raise ProblemError(
+            "the coordinates are no names", repr(coordinates), "a sequence of str, or their number", "x y"
+        )
+    if len(names) < dim or len(set(names)) < len(names) or not all(isinstance(n, str) and n for n in names):
+        raise ProblemError(
+            "the coordinates do not fit", f"{names} for dim = {dim}", f"at least {dim} different names", "x y z"
+        )
+    return names
 
 
 def coordinate_symbols(names: Sequence[str]) -> ca.SX:
@@ -67,7 +99,7 @@ def compiled(
         )
     q = coordinate_symbols(names)
     n = len(names) if rows is None else rows
-    matrix = _matrix(expressions(q), what)
+    matrix = _matrix(called(expressions, (q,), what), what)
     if matrix.shape[0] != n or matrix.shape[1] == 0 or columns not in (None, matrix.shape[1]):
         each = f", one for each of {', '.join(names)}" if rows is None else ""
         raise ProblemError(
@@ -76,12 +108,7 @@ def compiled(
             f"{'k' if columns is None else columns} columns of {n} entries{each}",
             "return a list of columns, or a matrix",
         )
-    known = {symbol.element_hash() for symbol in ca.vertsplit(q)}
-    strange = [str(s) for s in ca.symvar(matrix) if s.element_hash() not in known]
-    if strange:
-        raise ProblemError(
-            f"the {what} hold foreign symbols", ", ".join(strange), "expressions in q alone", "put numbers for them"
-        )
+    check_symbols(matrix, (q,), what)
     function = ca.Function("X", [q], [ca.cse(ca.densify(matrix))], ["q"], ["X"])
     codes = [function.instruction_id(k) for k in range(function.n_instructions())]
     constants = [function.instruction_constant(k) for k, code in enumerate(codes) if code == ca.OP_CONST]
@@ -101,6 +128,46 @@ def compiled(
             "a smooth approximation, such as sqrt(x**2 + eps**2) for |x|",
         )
     return function
+
+
+def called(expressions: Callable[..., Any], symbols: Sequence[ca.SX], what: str) -> Any:
+    """Return what a user's function gives for CasADi symbols.
+
+    Raises
+    ------
+    ProblemError
+        If it raises.
+    """
+    try:
+        return expressions(*symbols)
+    except ProblemError:
+        raise
+    except Exception as error:  # whatever a user's function raises is told in four lines, with the original below
+        raise ProblemError(
+            f"the {what} could not be evaluated on CasADi symbols",
+            f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}",
+            f"a function of {len(symbols)} columns of {symbols[0].numel()} symbols",
+            "casadi.sin, not numpy.sin or math.sin; indices below the number of coordinates",
+        ) from error
+
+
+def check_symbols(expression: ca.SX, symbols: Sequence[ca.SX], what: str) -> None:
+    """Refuse an expression in other symbols than those of the columns given.
+
+    Raises
+    ------
+    ProblemError
+        Naming them.
+    """
+    known = {symbol.element_hash() for column in symbols for symbol in ca.vertsplit(column)}
+    strange = [str(s) for s in ca.symvar(expression) if s.element_hash() not in known]
+    if strange:
+        raise ProblemError(
+            f"foreign symbols in the {what}",
+            ", ".join(strange),
+            f"expressions in the {len(known)} symbols given",
+            "put numbers for them",
+        )
 
 
 def _matrix(value: Any, what: str) -> ca.SX:
@@ -178,6 +245,8 @@ def independent_forms(forms: ca.Function, policy: RankPolicy) -> tuple[list[int]
     if not factors:
         return list(range(count)), ()
     kept = independent_rows(max(factors, key=lambda factor: factor.rank))
+    if not kept:
+        raise ProblemError("the forms vanish", f"{count} zero forms", "forms that restrict velocities", "from_frame")
     if len(kept) == forms.numel_in(0):
         raise ProblemError(
             "the forms leave no direction",

@@ -17,6 +17,8 @@ from subriem.geometry.frame import nearby
 
 #: Roundoffs of what was subtracted up to which a bracket is taken to vanish identically.
 ROUNDOFFS = 1e3
+#: Brackets of one step at most.
+MOST = 20_000
 #: Step up to which brackets are taken unless the caller says otherwise.
 STEPS = 8
 
@@ -129,6 +131,9 @@ class Flags:
         ranks, decisions, chosen = [], list[RankDecision](), list[int]()
         generating, reason, brackets = None, "", self.brackets()
         for step in range(1, steps + 1):
+            if brackets.count(step) > MOST:
+                reason = f"rank {ranks[-1][0]} of {self.dim} by brackets of up to {step - 1} fields; more are too many"
+                break
             new, layer = layer_values(brackets, step, points, sizes)
             values, words = np.concatenate([values, layer], axis=2), words + new
             scaled = values * units(values)

@@ -119,7 +119,7 @@ class HorizontalPath(Result):
 
     def __call__(self, t: Any) -> Array:
         """Return theta at a time, (K,), or at many, (len(t), K)."""
-        times = real_array(t, "t")
+        times = real_array(t, "t", ndim=None if np.ndim(t) < 2 else 1)
         low, high = sorted((self.t[0], self.t[-1]))
         if times.min() < low or times.max() > high:
             raise ProblemError("a time lies outside of the path", f"{times}", f"{low:g} … {high:g}", "a longer path")

@@ -22,7 +22,8 @@ from subriem.core.map import parameter_name
 from subriem.core.protocols import Array, Map
 from subriem.core.rank import DEFAULT_RANK, EPS, RankPolicy
 from subriem.core.status import Status
-from subriem.core.validate import vector
+from subriem.core.validate import real_array, vector
+from subriem.geometry.frame import checked_policy
 from subriem.geometry.geodesic import Geodesic
 from subriem.geometry.growth import STEPS, Growth, independent_columns
 from subriem.geometry.horizontal import Holonomy, HorizontalPath, holonomy, lift_path, second_derivatives, wong
@@ -141,7 +142,7 @@ class MapStructure:
                 "K >= n: horizontal curves lift output curves",
                 "fewer outputs; for K < n, |D theta'| is a Riemannian metric: from_frame with metric D^T D",
             )
-        self.map, self.policy, self.name = source, rank, name
+        self.map, self.policy, self.name = source, checked_policy(rank), name
         self.dim = self.n = source.n_in
         self.k = source.n_out
 
@@ -225,7 +226,7 @@ class MapStructure:
         GeometryError
             If the map has no second derivatives, or all pairs do not fit the memory.
         """
-        wanted = [(i, j) for i in range(self.k) for j in range(i + 1, self.k)] if pairs is None else list(pairs)
+        wanted = [(i, j) for i in range(self.k) for j in range(i + 1, self.k)] if pairs is None else self._pairs(pairs)
         if 8.0 * len(wanted) * self.n > CURVATURE_BYTES:
             raise GeometryError(
                 "the curvature of all pairs of outputs does not fit the memory",
@@ -246,6 +247,13 @@ class MapStructure:
             residual = max(residual, float(np.linalg.norm(here.jacobian.jvp(fields[row]))))
         norms = np.linalg.norm(fields, axis=1)
         return Curvature(tuple(wanted), fields, norms, residual / max(size * terms, 1e-300), terms)
+
+    def _pairs(self, pairs: Any) -> list[tuple[int, int]]:
+        """Return pairs of outputs, or raise `ProblemError`."""
+        found = real_array(pairs, "pairs", ndim=2)
+        if found.shape[1] != 2 or not np.isin(found, range(self.k)).all():
+            raise ProblemError("there are no such outputs", f"{pairs}", f"pairs of 0 … {self.k - 1}", "pairs=[(0, 1)]")
+        return [(int(i), int(j)) for i, j in found]
 
     def growth(self, theta: Any, steps: int = STEPS) -> Growth:
         """Return the growth vector: by brackets of D^T in symbols, or to step 2 by the curvature.
@@ -366,6 +374,7 @@ class MapStructure:
 
     def conserved(self, theta: Any) -> Array:
         """Return functions of theta that every horizontal curve keeps, as far as the map knows them; (0,) if none."""
+        point = self.point(theta)
         if "conserved" not in self.map.capabilities:
             return np.zeros(0)
-        return self.map.conserved(self.point(theta))  # pyright: ignore[reportAttributeAccessIssue]
+        return self.map.conserved(point)  # pyright: ignore[reportAttributeAccessIssue]

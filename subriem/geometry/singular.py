@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from subriem.core.equilibrated import decide
+from subriem.core.errors import ProblemError
 from subriem.core.protocols import Array, Path
 from subriem.core.validate import positive_integer
 from subriem.geometry.dips import Dips
@@ -84,6 +85,13 @@ def singular_points(
     ...     print(point)
     t = 0.927295218: growth (1, 2), around (2,)
     """
+    if not isinstance(structure, SubRiemannian) or not isinstance(path, Path):
+        raise ProblemError(
+            "singular_points takes a structure and a path in it",
+            f"{type(structure).__name__}, {type(path).__name__}",
+            "a SubRiemannian; a geodesic, a solution, or anything with grid, y and dense output",
+            ".gradients of the structure of a map",
+        )
     first, last = float(path.grid[0]), float(path.grid[-1])
     times = np.linspace(first, last, max(positive_integer(nodes, "nodes"), path.grid.size) + 1)
     around = _generic(structure, path, first, last, steps)

@@ -17,7 +17,16 @@ from subriem.core.protocols import Array, Map
 from subriem.core.rank import DEFAULT_RANK, RankPolicy
 from subriem.core.status import Status
 from subriem.core.validate import positive, positive_integer, real_array, vector
-from subriem.geometry.frame import check_independent, check_metric, compiled, independent_forms, orthonormal, projection
+from subriem.geometry.frame import (
+    check_independent,
+    check_metric,
+    checked_policy,
+    compiled,
+    coordinate_names,
+    independent_forms,
+    orthonormal,
+    projection,
+)
 from subriem.geometry.geodesic import Geodesic
 from subriem.geometry.growth import STEPS, Flags, Growth
 from subriem.geometry.nilpotent import NilpotentApproximation, nilpotent
@@ -31,7 +40,7 @@ if TYPE_CHECKING:
     from subriem.geometry.maps import MapStructure
 
 #: Methods for the ends of many geodesics.
-_ENDS = {"dop853": exponentials, "taylor": taylor_exponentials}
+_ENDS: dict[str, Callable[..., Array]] = {"dop853": exponentials, "taylor": taylor_exponentials}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -112,8 +121,8 @@ class SubRiemannian:
         >>> grushin.growth([0.0, 0.0]).vector, grushin.growth([1.0, 0.0]).vector
         ((1, 2), (2,))
         """
-        dim = positive_integer(dim, "dim")
-        names = _names(dim, coordinates)
+        dim, rank = positive_integer(dim, "dim"), checked_policy(rank)
+        names = coordinate_names(dim, coordinates)
         frame = compiled(fields, names, None, "fields")
         check_independent(frame, rank)
         if metric is not None:
@@ -167,8 +176,8 @@ class SubRiemannian:
         >>> contact.growth([0, 0, 0]).vector
         (2, 3)
         """
-        dim = positive_integer(dim, "dim")
-        names = _names(dim, coordinates)
+        dim, rank = positive_integer(dim, "dim"), checked_policy(rank)
+        names = coordinate_names(dim, coordinates)
         matrix = compiled(forms, names, None, "forms")
         kept, notes = independent_forms(matrix, rank)
         inner = None if metric is None else compiled(metric, names, len(names), "metric", rows=len(names))
@@ -335,7 +344,7 @@ class SubRiemannian:
         """
         q, p = self.point(q), self.point(p, "p")
         time, rtol = _number(time, "time"), positive(rtol, "rtol")
-        if method not in ORDERS:
+        if method not in tuple(ORDERS):
             raise ProblemError("shoot: unknown method", repr(method), ", ".join(ORDERS), "method='dop853'")
         run = self.normal.run(self.normal.start(q, p), time, rtol, method)
         count, steps = run.points.shape[0], run.steps
@@ -389,7 +398,7 @@ class SubRiemannian:
         MissingExtraError
             If "taylor" is asked for and heyoka is not installed.
         """
-        if method not in _ENDS:
+        if method not in tuple(_ENDS):
             raise ProblemError("exponential: unknown method", repr(method), ", ".join(_ENDS), "method='dop853'")
         ends = _ENDS[method](self.normal, *self._pairs(q, p), _number(time, "time"), positive(rtol, "rtol"))
         return ends if np.ndim(q) == 2 or np.ndim(p) == 2 else ends[0]
@@ -426,16 +435,3 @@ class SubRiemannian:
 
 def _number(value: Any, name: str) -> float:
     return value if type(value) is float and isfinite(value) else real_array(value, name, ndim=0).item()
-
-
-def _names(dim: int, coordinates: Sequence[str] | int | None) -> tuple[str, ...]:
-    if coordinates is None or isinstance(coordinates, int):
-        count = dim if coordinates is None else positive_integer(coordinates, "coordinates")
-        names = tuple(f"q{i}" for i in range(count))
-    else:
-        names = tuple(coordinates.split() if isinstance(coordinates, str) else coordinates)
-    if len(names) < dim or len(set(names)) < len(names) or not all(isinstance(n, str) and n for n in names):
-        raise ProblemError(
-            "the coordinates do not fit", f"{names} for dim = {dim}", f"at least {dim} different names", "x y z"
-        )
-    return names

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 from subriem.core.errors import GeometryError, ProblemError
 from subriem.core.protocols import Array
 from subriem.core.validate import positive, real_array
+from subriem.geometry.geodesic import Geodesic
 from subriem.geometry.horizontal import Holonomy
 from subriem.geometry.subriemannian import SubRiemannian
 from subriem.plot.style import ADAPTED, MARK, STANDARD, THEORY, legend, new_figure, titled
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 #: Directions and twists of the covectors of a front.
 DIRECTIONS, TWISTS = 97, 129
@@ -52,11 +50,13 @@ def geodesic_figure(geodesics: Iterable[Any], *, coordinates: Sequence[int] = (0
     >>> len(geodesic_figure([heisenberg.shoot([0, 0, 0], [1, 0, 1], 7.0)]).axes)
     2
     """
-    drawn = list(geodesics)
-    if not drawn:
-        raise ProblemError("there is no geodesic to draw", "an empty list", "geodesics of one structure", "M.shoot(…)")
+    drawn: list[Any] = list(geodesics) if isinstance(geodesics, Iterable) else [geodesics]
+    strange = [type(g).__name__ for g in drawn if not isinstance(g, Geodesic)]
+    if not drawn or strange or any(g.structure is not drawn[0].structure for g in drawn):
+        got = ", ".join(strange) if strange else "geodesics of several structures" if drawn else "an empty list"
+        raise ProblemError("there are no geodesics of one structure to draw", got, "geodesics", "[M.shoot(…)]")
     structure = drawn[0].structure
-    chosen = _chosen(structure, coordinates)
+    chosen = _places(coordinates, "coordinates", 3, structure.n)
     figure, (space, plane) = _space_and_plane(10.4, 4.8)
     for number, geodesic in enumerate(drawn):
         points = geodesic(np.linspace(0.0, geodesic.time, POINTS))[:, chosen]
@@ -142,6 +142,9 @@ def front_figure(
     >>> len(front_figure(heisenberg, [0, 0, 0], 1.0).axes)
     2
     """
+    if not isinstance(structure, SubRiemannian):
+        what = "front_figure takes a SubRiemannian"
+        raise ProblemError(what, type(structure).__name__, "a frame in symbols", ".symbolic of the structure of a map")
     radius = positive(radius, "radius")
     top = 2 * np.pi / radius if twist is None else positive(twist, "twist")
     start, directions = structure.point(q), np.linspace(0.0, 2 * np.pi, DIRECTIONS)
@@ -149,7 +152,7 @@ def front_figure(
     flat = covectors.reshape((-1, 3))
     ends = structure.exponential(start, flat, radius, rtol=1e-8)
     if cut is not None:
-        minimal = np.array([cut(p) for p in flat]) >= radius * (1 - 1e-9)
+        minimal = np.array([_time(cut, p) for p in flat]) >= radius * (1 - 1e-9)
         ends = np.where(minimal[:, None], ends, np.nan)
     surface = ends.reshape(covectors.shape)
     figure, (space, plane) = _space_and_plane(10.4, 4.8)
@@ -195,16 +198,17 @@ def holonomy_figure(holonomy: Holonomy, *, outputs: Sequence[int] = (0, 1)) -> A
     >>> len(holonomy_figure(M.holonomy([0, 0, 0], loop)).axes)
     2
     """
+    if not isinstance(holonomy, Holonomy):
+        raise ProblemError("this is no holonomy", type(holonomy).__name__, "a Holonomy", "M.holonomy(theta, loop)")
     path = holonomy.path
-    if len(outputs) != 2 or not all(0 <= i < path.structure.k for i in outputs):
-        raise ProblemError("there are no such outputs", f"{tuple(outputs)}", f"two of 0 … {path.structure.k - 1}", "")
+    chosen = _places(outputs, "outputs", 2, path.structure.k)
     figure, (left, right) = new_figure(10.4, 4.4, 2, (1.0, 1.0))
     times = np.linspace(path.t[0], path.t[-1], POINTS)
     theta = path(times)
-    x = np.array([path.structure.map.value(point) for point in theta])[:, list(outputs)]
+    x = np.array([path.structure.map.value(point) for point in theta])[:, chosen]
     left.plot(*x.T, color=ADAPTED)
     left.plot(*x[0], "k.", ms=8, label="start and end")
-    titled(left, "The loop of outputs closes", f"x[{outputs[0]}]", f"x[{outputs[1]}]")
+    titled(left, "The loop of outputs closes", f"x[{chosen[0]}]", f"x[{chosen[1]}]")
     left.set_aspect("equal", adjustable="datalim")
     size = float(np.linalg.norm(holonomy.gap))
     along = holonomy.gap / size if size else holonomy.gap
@@ -231,13 +235,25 @@ def _space_and_plane(width: float, height: float) -> tuple[Any, tuple[Any, Any]]
     return figure, (figure.add_subplot(place, projection="3d"), plane)
 
 
-def _chosen(structure: SubRiemannian, coordinates: Sequence[int]) -> list[int]:
-    chosen = [int(i) for i in real_array(list(coordinates), "coordinates", ndim=1)]
-    if len(chosen) != 3 or not all(0 <= i < structure.n for i in chosen):
+def _places(values: Any, what: str, count: int, size: int) -> list[int]:
+    """Return so many different places below a size, or raise `ProblemError`."""
+    found = [] if values is None else real_array(values, what).ravel()
+    if len(set(found)) != count or not np.isin(found, range(size)).all():
         raise ProblemError(
-            "there are no such coordinates", f"{tuple(coordinates)}", f"three of 0 … {structure.n - 1}", "(0, 1, 2)"
+            f"there are no such {what}", f"{values}", f"{count} different ones of 0 … {size - 1}", "(0, 1)"
         )
-    return chosen
+    return [int(i) for i in found]
+
+
+def _time(cut: Callable[[Array], float], p: Array) -> float:
+    """Return the cut time of a covector, or raise `ProblemError`."""
+    try:
+        time = float(cut(p))
+    except (TypeError, ValueError) as error:
+        raise ProblemError("cut gives no time", str(error), "a function covector -> time", "cut=lambda p: …") from error
+    if not time > 0:
+        raise ProblemError("cut gives no time", f"{time} at p = {np.array2string(p, precision=4)}", "> 0", "inf")
+    return time
 
 
 def _labelled(space: Any, structure: SubRiemannian, chosen: Sequence[int]) -> None:

@@ -11,12 +11,15 @@ import casadi as ca
 import numpy as np
 from numpy.typing import NDArray
 
+from subriem.core.errors import ProblemError
 from subriem.core.protocols import Array
 from subriem.core.validate import positive, positive_integer, real_array, vector
 from subriem.geometry.subriemannian import SubRiemannian
 from subriem.zoo.spaces.dido import chord, least_length, less_sine
 from subriem.zoo.spaces.space import Cut, Space
 
+#: Largest n.
+LARGEST = 100
 #: Nodes of Gauss's rule for the volume of a ball: the Jacobian is entire in p_z.
 NODES = 24
 
@@ -38,6 +41,8 @@ def heisenberg(n: int = 1, weights: Sequence[float] | None = None) -> Space:
         3.14159265359
     """
     n = positive_integer(n, "n")
+    if n > LARGEST:
+        raise ProblemError("the Heisenberg group is too large", f"n = {n}", f"at most {LARGEST}", "a smaller n")
     a = np.ones(n) if weights is None else vector(weights, "weights", n)
     for weight in a:
         positive(float(weight), "weight")

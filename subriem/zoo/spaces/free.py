@@ -21,6 +21,8 @@ from subriem.geometry.brackets import Word, factors, lyndon_words
 from subriem.geometry.subriemannian import SubRiemannian
 from subriem.zoo.spaces.space import Space
 
+#: Words of the full length at most.
+LARGEST = 1000
 #: Word -> coefficient, a number or an expression; the empty word is the unit.
 Polynomial = dict[Word, Any]
 
@@ -147,6 +149,8 @@ def free_nilpotent(rank: int, step: int) -> Space:
     rank, step = positive_integer(rank, "rank"), positive_integer(step, "step")
     if rank < 2:
         raise ProblemError("one field has no brackets", f"rank {rank}", "rank >= 2", "free_nilpotent(2, 3)")
+    if rank**step > LARGEST:
+        raise ProblemError("the free group is too large", f"{rank}^{step} words", f"at most {LARGEST}", "fewer steps")
     algebra = FreeAlgebra(rank, step)
     weights = tuple(len(word) for word in algebra.words)
     growth = tuple(sum(weight <= s for weight in weights) for s in range(1, step + 1))

@@ -19,7 +19,7 @@ def get(name: str) -> Space:
     ProblemError
         If there is none of this name.
     """
-    return spaces.find(name)
+    return spaces.find(str(name))
 
 
 def all_spaces() -> tuple[Space, ...]:

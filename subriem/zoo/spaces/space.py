@@ -13,6 +13,7 @@ import numpy as np
 from subriem.core.casadi_map import BufferedFunction
 from subriem.core.errors import ProblemError
 from subriem.core.protocols import Array
+from subriem.core.validate import real_array
 from subriem.geometry.checks import SpaceChecks, check_space
 from subriem.geometry.subriemannian import SubRiemannian
 
@@ -117,10 +118,10 @@ class Space:
 
     def exponential(self, q: Any, p: Any, t: float) -> Array | None:
         """Return the end of the geodesic from q with covector p in closed form, or None if there is none."""
-        q, start = self.structure.point(q), self._at_origin(q, p)
+        q, start, t = self.structure.point(q), self._at_origin(q, p), real_array(t, "t", ndim=0).item()
         if self.exp is None or start is None:
             return None
-        end = self.exp(start, float(t))
+        end = self.exp(start, t)
         return end if self.translate is None else self.product(q, end)
 
     def conjugate_time(self, q: Any, p: Any) -> float | None:
