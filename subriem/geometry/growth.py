@@ -19,6 +19,8 @@ from subriem.geometry.frame import nearby
 ROUNDOFFS = 1e3
 #: Brackets of one step at most.
 MOST = 20_000
+#: A singular value below this is small, and above the other more than roundoff: in between a point is nearly singular.
+SMALL, NOISE = 1e-3, 1e-14
 #: Step up to which brackets are taken unless the caller says otherwise.
 STEPS = 8
 
@@ -84,8 +86,24 @@ class Growth:
         """The sum of the weights: the Hausdorff dimension at a regular point (Mitchell)."""
         return sum(self.weights)
 
+    @property
+    def nearly_singular(self) -> str:
+        """Where the vector may be that of no point: which singular value tells so; "" where it is sure.
+
+        A value that tends to 0 towards a singular point, as a power of the distance, is small long before: then those
+        of lower steps, higher powers, are taken for 0 before it is. A vector that points around have, too, is sure.
+        """
+        found = ""
+        for step, decision in enumerate(self.decisions, start=1):
+            kept = decision.sigma_rank if decision.rank else 1.0
+            small = [value for value in (kept, decision.sigma_next) if NOISE < value < SMALL]
+            if decision.ambiguous or (small and self.vector not in self.around):
+                found = f"step {step} hangs on a singular value of {min(small, default=kept):.0e}"
+        return found
+
     def __str__(self) -> str:
-        return f"growth {self.vector} in dimension {self.dim}: {self.reason}"
+        near = f"; nearly singular, the vector is not sure: {self.nearly_singular}" if self.nearly_singular else ""
+        return f"growth {self.vector} in dimension {self.dim}: {self.reason}{near}"
 
 
 class Flags:

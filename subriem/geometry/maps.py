@@ -27,6 +27,8 @@ from subriem.geometry.frame import checked_policy
 from subriem.geometry.geodesic import Geodesic
 from subriem.geometry.growth import STEPS, Growth, independent_columns
 from subriem.geometry.horizontal import Holonomy, HorizontalPath, holonomy, lift_path, second_derivatives, wong
+from subriem.geometry.nilpotent import NilpotentApproximation
+from subriem.geometry.regularity import Regularity, Verdict, bracket_generating, equiregular
 from subriem.geometry.singular import SingularPoint
 from subriem.geometry.subriemannian import SubRiemannian
 
@@ -277,6 +279,45 @@ class MapStructure:
         chosen = list(range(self.k)) + [self.k + i for i in independent_columns(found.T, [], second.rank)]
         basis = np.vstack([lifts, found])[chosen].T
         return Growth(vector, self.dim, full or None, reason, tuple(words[i] for i in chosen), basis, (first, second))
+
+    def bracket_generating(self, theta: Any, steps: int = STEPS) -> Verdict:
+        """Return whether brackets of the lifts fill the parameter space; arguments and errors of `growth`."""
+        return bracket_generating(self.growth(theta, steps))
+
+    def equiregular(self, theta: Any, steps: int = STEPS) -> Regularity:
+        """Return whether the growth vector is the same around; arguments and errors of `growth`."""
+        return equiregular(self.growth(theta, steps))
+
+    def nilpotent(self, theta: Any, steps: int = STEPS) -> NilpotentApproximation:
+        """Return the nilpotent approximation of the symbolic tier; see `SubRiemannian.nilpotent`.
+
+        Raises
+        ------
+        RankError
+            If D has not rank n.
+        GeometryError
+            If there is no symbolic tier, or as `SubRiemannian.nilpotent` does.
+        """
+        return self.with_lifts().nilpotent(self.at(theta).theta, steps)
+
+    def popp(self, theta: Any, steps: int = STEPS) -> float:
+        """Return the density of Popp's volume by the symbolic tier; see `SubRiemannian.popp`.
+
+        Raises
+        ------
+        RankError
+            If D has not rank n.
+        GeometryError
+            If there is no symbolic tier, or as `SubRiemannian.popp` does.
+
+        Examples
+        --------
+        >>> import subriem as sr
+        >>> M = sr.SubRiemannian.from_map(sr.map(lambda q: [q[0], q[1] + q[0] * q[2]], 3))
+        >>> round(M.popp([0.0, 0.0, 0.0]) ** 2, 12)
+        0.5
+        """
+        return self.with_lifts().popp(self.at(theta).theta, steps)
 
     def lift_path(self, theta: Any, outputs: Any, *, rtol: float = 1e-10) -> HorizontalPath:
         """Return the horizontal lift of a polygon of outputs: theta' = D^+ x'.

@@ -191,6 +191,13 @@ def nilpotent(structure: SubRiemannian, q: Array, steps: int) -> NilpotentApprox
         )
     growth = structure.growth(q, steps)
     require_generating(growth, q, "the nilpotent approximation")
+    if growth.nearly_singular:
+        raise GeometryError(
+            "the nilpotent approximation is not sure near a singular point",
+            f"{growth.vector}: {growth.nearly_singular}",
+            "a point whose growth vector is sure",
+            "the singular point itself, or a point farther away",
+        )
     found = privileged(structure.frame, q, growth)
     to, back = _charts(q, found)
     names = tuple(f"z{i + 1}" for i in range(structure.n))

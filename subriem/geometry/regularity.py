@@ -77,7 +77,9 @@ def bracket_generating(growth: Growth) -> Verdict:
 def equiregular(growth: Growth) -> Regularity:
     """Return whether the growth vector is constant around a point, as those in general position near it tell."""
     here, others = growth.vector, sorted({vector for vector in growth.around if vector != growth.vector})
-    if others:
+    if growth.nearly_singular:
+        holds, reason = None, f"growth vector {here} is not sure: {growth.nearly_singular}"
+    elif others:
         seen = " and ".join(str(vector) for vector in others)
         holds, reason = False, f"growth vector {here} at the point, {seen} around it"
     elif growth.generating is None or not growth.around:

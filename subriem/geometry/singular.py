@@ -43,7 +43,8 @@ class SingularPoint:
     around: Growth
 
     def __str__(self) -> str:
-        return f"t = {self.t:.10g}: growth {self.growth.vector}, around {self.around.vector}"
+        near = f" (nearly singular: {self.growth.nearly_singular})" if self.growth.nearly_singular else ""
+        return f"t = {self.t:.10g}: growth {self.growth.vector}, around {self.around.vector}{near}"
 
 
 def singular_points(

@@ -17,6 +17,8 @@ from subriem.plot.style import ADAPTED, MARK, STANDARD, THEORY, legend, new_figu
 
 #: Directions and twists of the covectors of a front.
 DIRECTIONS, TWISTS = 97, 129
+#: Halvings of an interval of covectors to the cut.
+BISECTIONS = 30
 #: Points drawn of a geodesic.
 POINTS = 241
 
@@ -149,12 +151,11 @@ def front_figure(
     top = 2 * np.pi / radius if twist is None else positive(twist, "twist")
     start, directions = structure.point(q), np.linspace(0.0, 2 * np.pi, DIRECTIONS)
     covectors = unit_covectors(structure, start, directions, np.linspace(-top, top, TWISTS))
-    flat = covectors.reshape((-1, 3))
-    ends = structure.exponential(start, flat, radius, rtol=1e-8)
+    minimal = np.ones(covectors.shape[:2], dtype=bool)
     if cut is not None:
-        minimal = np.array([_time(cut, p) for p in flat]) >= radius * (1 - 1e-9)
-        ends = np.where(minimal[:, None], ends, np.nan)
-    surface = ends.reshape(covectors.shape)
+        covectors, minimal = _up_to_the_cut(covectors, cut, radius)
+    ends = structure.exponential(start, covectors.reshape((-1, 3)), radius, rtol=1e-8)
+    surface = np.where(minimal[..., None], ends.reshape(covectors.shape), np.nan)
     figure, (space, plane) = _space_and_plane(10.4, 4.8)
     height = surface[..., 2]
     space.plot_surface(*np.moveaxis(surface, -1, 0), cmap="viridis", rstride=1, cstride=1, lw=0, alpha=0.85)
@@ -243,6 +244,32 @@ def _places(values: Any, what: str, count: int, size: int) -> list[int]:
             f"there are no such {what}", f"{values}", f"{count} different ones of 0 … {size - 1}", "(0, 1)"
         )
     return [int(i) for i in found]
+
+
+def _up_to_the_cut(covectors: Array, cut: Callable[[Array], float], radius: float) -> tuple[Array, Array]:
+    """Return covectors of each direction that end where the cut time is the radius, and which are minimal.
+
+    Where those of a direction that are minimal are no single run, they stay as they are: the edge is ragged there.
+    """
+    found = covectors.copy()
+    minimal = np.array([[_time(cut, p) >= radius * (1 - 1e-9) for p in row] for row in covectors])
+    for row, kept, new in zip(covectors, minimal, found, strict=True):
+        places = np.flatnonzero(kept)
+        if places.size and np.ptp(places) + 1 == places.size:
+            first, last = places[0], places[-1]
+            low = row[0] if kept[0] else _edge(row[first], row[first - 1], cut, radius)
+            high = row[-1] if kept[-1] else _edge(row[last], row[last + 1], cut, radius)
+            new[:] = low + np.linspace(0.0, 1.0, len(row))[:, None] * (high - low)
+            kept[:] = True
+    return found, minimal
+
+
+def _edge(inside: Array, outside: Array, cut: Callable[[Array], float], radius: float) -> Array:
+    """Return the covector between two at which the cut time falls to the radius."""
+    for _ in range(BISECTIONS):
+        middle = (inside + outside) / 2
+        inside, outside = (middle, outside) if _time(cut, middle) >= radius else (inside, middle)
+    return inside
 
 
 def _time(cut: Callable[[Array], float], p: Array) -> float:

@@ -198,3 +198,37 @@ def test_numbers_that_are_not_finite_and_forms_without_a_kernel_are_refused():
         sr.SubRiemannian.from_frame(lambda q: [[np.nan, 0, 0], [0, 1, 0]], 3)
     with pytest.raises(sr.ProblemError, match="no direction"):
         sr.SubRiemannian.from_constraints(lambda q: [[1, 0, 0], [0, 1, 0], [0, 0, 1]], 3)
+
+
+@pytest.mark.parametrize("away", [1e-8, 1e-6, 1e-5, 1e-4])
+def test_a_vector_that_no_point_has_is_called_unsure(away):
+    """y' = x^3 u: (1, 1, 1, 2) on x = 0 and (2,) elsewhere; x^3 is taken for 0 long before x is."""
+    structure = sr.SubRiemannian.from_frame(lambda q: [[1, 0], [0, q[0] ** 3]], 2)
+    found = structure.growth([away, 0.0])
+    assert found.vector not in ((2,), (1, 1, 1, 2))
+    assert "singular value" in found.nearly_singular
+    assert "not sure" in str(found)
+    assert structure.equiregular([away, 0.0]).holds is None
+    with pytest.raises(sr.GeometryError, match="not sure"):
+        structure.nilpotent([away, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("structure", "q"),
+    [
+        (sr.SubRiemannian.from_frame(lambda q: [[1, 0], [0, q[0] ** 3]], 2), [0.0, 0.0]),
+        (sr.SubRiemannian.from_frame(lambda q: [[1, 0], [0, q[0] ** 3]], 2), [0.01, 0.0]),
+        (grushin(), [1e-6, 0.0]),  # (2,), as it is
+        (martinet(), [1e-7, 0.2, 0.1]),
+        (trailers(3), [0, 0, 0, 0.3, 0.3 + HALF, 0.3 + np.pi]),
+    ],
+    ids=str,
+)
+def test_a_vector_that_is_sure(structure, q):
+    assert structure.growth(q).nearly_singular == ""
+
+
+def test_a_trailer_nearly_at_a_right_angle():
+    found = trailers(3).growth([0, 0, 0, 0.3, 0.3 + HALF + 1e-6, 0.3 + np.pi])
+    assert found.generating
+    assert found.nearly_singular
