@@ -47,6 +47,14 @@ def test_the_sphere_leaves_out_what_is_not_minimal():
     assert np.nanmax(heights) == pytest.approx(1 / (2 * np.pi), rel=1e-3)  # at twist pi: 2 pi / (4 pi^2)
 
 
+def test_the_sphere_ends_at_the_cut_between_covectors():
+    """Whatever the largest twist is, each profile ends on the axis, at the poles z = ±1/(4 pi)."""
+    M = heisenberg()
+    sphere = plot.front_figure(M, [0, 0, 0], 1.0, twist=17.3, cut=lambda p: 2 * np.pi / abs(p[2]) if p[2] else np.inf)
+    for line in sphere.axes[0].lines:
+        np.testing.assert_allclose(line.get_xydata()[[0, -1]], [[0, -1 / (4 * np.pi)], [0, 1 / (4 * np.pi)]], atol=1e-7)
+
+
 def test_a_loop_and_its_lift():
     M = sr.SubRiemannian.from_map(sr.map(lambda q: [q[0], q[1] + q[0] * q[2]], 3))
     holonomy = M.holonomy([0, 0, 0], 0.3 * np.array([[0, 0], [1, 0], [1, 1], [0, 1]]))

@@ -436,3 +436,23 @@ def test_an_unknown_name_suggests_a_near_one():
 def test_bad_arguments_are_refused(make):
     with pytest.raises(sr.ProblemError):
         make()
+
+
+def test_an_extremal_of_the_rolling_ball_that_is_not_minimal():
+    """To (1, .5) with R = Rz(.4) Ry(.3) Rx(.2); the covector is polished from three digits of it."""
+    ball = get("rolling-ball")
+    turn = np.array([np.cos(0.2), 0, 0, np.sin(0.2)])
+    for factor in ([np.cos(0.15), 0, np.sin(0.15), 0], [np.cos(0.1), np.sin(0.1), 0, 0]):
+        a, v, b, w = turn[0], turn[1:], factor[0], np.array(factor[1:])
+        turn = np.append(a * b - v @ w, a * w + b * v + np.cross(v, w))
+    target = np.array([1, 0.5, *turn])
+
+    def miss(v):
+        return (ball.structure.exponential(ball.origin, np.insert(v, 2, 0.0), 1.0) - target)[[0, 1, 3, 4, 5]]
+
+    found = fsolve(miss, [9.87, 7.0, 4.11, -21.8, -19.1], xtol=1e-13)
+    end = ball.structure.exponential(ball.origin, np.insert(found, 2, 0.0), 1.0)
+    np.testing.assert_allclose(end, target, atol=1e-11)
+    assert speed(ball, np.insert(found, 2, 0.0)) == pytest.approx(
+        float(reference("rolling_extremal_length")), abs=1e-10
+    )
