@@ -56,6 +56,8 @@ def conjugate_times(geodesic: Geodesic) -> ConjugateTimes:
     derivative is a^T (dq/dp(0))' b.
     """
     structure, policy = geodesic.structure, geodesic.structure.policy
+    if geodesic.time == 0.0:
+        return ConjugateTimes(np.empty(0), (), False)
     times = np.linspace(0.0, geodesic.time, max(NODES, geodesic.t.size) + 1)[1:]
     matrices, _ = geodesic.derivatives(times)
     sizes = np.abs(matrices).max(axis=0)

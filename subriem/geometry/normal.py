@@ -158,11 +158,9 @@ class NormalFlow:
 
     def _differences(self, points: Array, others: Array) -> Array:
         """Return the largest differences of the rows of two arrays relative to the sizes of their parts q, p or Z."""
-        worst = np.zeros(len(points))
-        for part in (slice(0, self.n), slice(self.n, 2 * self.n), slice(2 * self.n, None)):
-            if points[:, part].size:
-                gaps = np.abs(points[:, part] - others[:, part]).max(axis=1)
-                worst = np.maximum(worst, gaps / (1.0 + np.abs(points[:, part]).max(axis=1)))
+        parts = (slice(0, self.n), slice(self.n, 2 * self.n), slice(2 * self.n, None))
+        changes = [relative_changes(points[:, p], others[:, p]) for p in parts if points[:, p].size]
+        worst = np.max(changes, axis=0)
         return np.where(np.isfinite(worst), worst, np.inf)
 
 
@@ -206,5 +204,6 @@ def more_steps(count: int, error: float, tolerance: float, order: int) -> int:
 
 
 def relative_changes(ends: Array, others: Array) -> Array:
-    """Return the largest differences of the rows of two arrays relative to 1 + |q|."""
-    return np.abs(ends - others).max(axis=1) / (1.0 + np.abs(ends).max(axis=1))
+    """Return the largest differences of the rows of two arrays relative to 1 + |q|; NaN or infinite where they are."""
+    with np.errstate(invalid="ignore", over="ignore"):  # a run with too few steps may overflow
+        return np.abs(ends - others).max(axis=1) / (1.0 + np.abs(ends).max(axis=1))
