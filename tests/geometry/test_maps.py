@@ -191,3 +191,21 @@ def test_bad_maps_and_arguments():
     doubled = sr.map(lambda q: [q[0] + q[1] ** 2, 2 * q[0] + 2 * q[1] ** 2], 3)
     with pytest.raises(sr.RankError, match="dependent"):
         sr.SubRiemannian.from_map(doubled).curvature([0.1, 0.2, 0.3])
+
+
+def test_popp_and_the_nilpotent_approximation_of_a_map():
+    """x = (q1, q2 + q1 q3) at 0 is the Heisenberg group; a network as its symbols have it."""
+    M = sr.SubRiemannian.from_map(toy())
+    assert M.popp([0, 0, 0]) == pytest.approx(np.sqrt(0.5), rel=1e-12)
+    assert M.nilpotent([0, 0, 0]).weights == (1, 1, 2)
+    assert M.bracket_generating([0, 0, 0]).holds is True
+    assert M.equiregular([0.1, 0, 0]).holds is True
+    net, theta = tanh((1, 2, 1), X3[:2, :1])
+    assert sr.SubRiemannian.from_map(net).popp(theta) == sr.SubRiemannian.from_map(net).symbolic.popp(theta)
+    with pytest.raises(sr.GeometryError, match="symbols"):
+        numeric(toy()).popp([0, 0, 0])
+    with pytest.raises(sr.GeometryError, match="symbols"):
+        numeric(toy()).nilpotent([0, 0, 0])
+    folded = sr.SubRiemannian.from_map(sr.map(lambda q: [q[0] ** 2 + q[1], q[1] + q[0] * q[2]], 3))
+    with pytest.raises(sr.RankError, match="lifts"):
+        folded.popp([0, 0, 0])

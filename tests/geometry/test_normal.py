@@ -220,3 +220,12 @@ def test_bad_arguments_are_refused(arguments, options):
 def test_times_outside_are_refused():
     with pytest.raises(sr.ProblemError, match="outside"):
         heisenberg().shoot([0, 0, 0], [1, 0, 1], 1.0)(1.5)
+
+
+def test_two_step_counts_in_one_call():
+    stepper = heisenberg().normal.stepper("dop853")
+    z, times = np.random.default_rng(0).standard_normal((3, 6)), np.array([0.5, 1.0, -2.0])
+    both = stepper.ends(z, times, 4, 8)
+    np.testing.assert_array_equal(both, [stepper.ends(z, times, 4), stepper.ends(z, times, 8)])
+    np.testing.assert_allclose(both[1, 2], stepper.path(z[2], -2.0, 8)[-1], rtol=1e-14)
+    np.testing.assert_array_equal(stepper.ends(z[:1], 0.5, 4, 8)[:, 0], both[:, 0])
