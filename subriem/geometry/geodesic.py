@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from subriem.core.errors import ProblemError
+from subriem.core.errors import ProblemError, SolveError
 from subriem.core.protocols import Array
 from subriem.core.result import Check, Result
 from subriem.core.status import Status
@@ -64,6 +64,24 @@ class Geodesic(Result):
     status: Status = Status.SUCCESS
     message: str = ""
     fold: SingularPoint | None = None
+
+    def checked(self) -> Geodesic:
+        """Return it if it reaches its end or a loss of rank.
+
+        Raises
+        ------
+        SolveError
+            If not; `.solution` is its part.
+        """
+        if self.status.failed:
+            raise SolveError(
+                f"the geodesic of {self.structure.name} could not be followed",
+                f"exact up to t = {self.time:.6g}",
+                f"an error of at most {self.tolerance:g} at the time asked for",
+                "a shorter time, a larger rtol, or throw=False to look at its part",
+                self,
+            )
+        return self
 
     @property
     def flow(self) -> NormalFlow:

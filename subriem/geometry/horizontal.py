@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: Share of the first least singular value of D at which a path ends as at a loss of rank, and of the first largest.
 LOST, FLOOR = 1e-7, 1e-9
-#: The same, above which a path is not said to escape where the integrator could not go on.
+#: The same: a path ends at a larger share for no condition of D at its start, and does not escape above it.
 NEAR = 1e-3
 #: Share of the covector below which a charge is roundoff.
 NOISE = 1e-14
@@ -281,7 +281,7 @@ def _integrated(
 
     rtol, n = max(positive(rtol, "rtol"), FINEST), structure.n
     first = structure.at(start[:n]).factor.extremes()
-    bound = max(LOST, FLOOR * first.sigma_max / first.sigma_min)
+    bound = max(LOST, min(FLOOR * first.sigma_max / first.sigma_min, NEAR))
 
     def share(_: float, state: Array) -> float:
         return structure.at(state[:n], certify=False).factor.extremes().sigma_min / first.sigma_min - bound
@@ -297,7 +297,7 @@ def _integrated(
         states.append(found.y.T[1:])
         pieces.append(found.sol)
         if found.status:
-            status, message, end = _landed(structure, float(found.t[-1]), found.y[:, -1], leg)
+            status, message, end = _landed(structure, float(found.t[-1]), found.y[:, -1], leg, first.sigma_max)
             if found.status < 0 and status is not Status.RANK_CHANGED and share(0.0, found.y[:, -1]) > NEAR:
                 status, message = Status.STEP_TOO_SMALL, f"{found.message} at t = {found.t[-1]:.10g}"
             break
@@ -311,12 +311,12 @@ def _integrated(
 
 
 def _landed(
-    structure: MapStructure, t: float, state: Array, leg: _Leg
+    structure: MapStructure, t: float, state: Array, leg: _Leg, scale: float
 ) -> tuple[Status, str, tuple[float, Array] | None]:
     """Return how a leg ends from where sigma_min is small, and the place if it is a loss of rank."""
     n, forward = structure.n, 1.0 if leg.end >= leg.start else -1.0
     velocity = leg.velocity(state)
-    found = landing(structure, state[:n], forward * velocity)
+    found = landing(structure, state[:n], forward * velocity, scale)
     if found is None:
         return Status.ESCAPED, f"theta escapes near t = {t:.12g}: sigma_min tends to 0, and no zero is near", None
     time = t + forward * found.time

@@ -20,8 +20,10 @@ from subriem.geometry.dips import Dips
 if TYPE_CHECKING:
     from subriem.geometry.maps import MapStructure
 
-#: Arc length looked at each way, relative to 1 + |theta|, and the parts of it at whose ends sigma_min is looked at.
-REACH, NODES = 0.02, 50
+#: Arc lengths looked at each way, one after the other, relative to 1 + |theta|.
+REACH = np.array([0.02, 0.1, 0.5])
+#: Points of each half at which sigma_min is looked at.
+NODES = 50
 #: Relative tolerance of the arc.
 RTOL = 1e-13
 
@@ -44,47 +46,52 @@ class Landing:
     decision: RankDecision
 
 
-def landing(structure: MapStructure, theta: Array, w: Array) -> Landing | None:
+def landing(structure: MapStructure, theta: Array, w: Array, scale: float) -> Landing | None:
     """Return where the path with x' = w has the least sigma_min near a point where it is small.
 
-    None if it goes on falling all along the arc: theta runs away before the rank is lost.
+    None if it goes on falling all along the arc: theta runs away before the rank is lost. `scale` is a size of D
+    before: a D of one row that vanishes has lost its rank.
     """
-    arc = _Arc(structure, theta, w)
-    lengths = np.linspace(-1.0, 1.0, 2 * NODES + 1) * arc.reach
-    sizes = np.array([compact_svd(matrix)[1][-1] for matrix in arc.jacobians(arc(lengths))])
-    dips = Dips(arc.jacobians, arc, lengths, structure.k, sizes).located()
-    if not dips:
-        return None
-    place = min(dips, key=abs)
-    *point, time = arc.state(place)
-    theta = np.array(point)
-    return Landing(time, theta, decide(structure.map.jacobian(theta), structure.policy))
+    for reach in REACH * (1.0 + float(np.linalg.norm(theta))):
+        arc = _Arc(structure, theta, w, reach)
+        lengths = np.concatenate([np.linspace(arc.first, 0.0, NODES)[:-1], np.linspace(0.0, arc.last, NODES)])
+        sizes = np.array([compact_svd(matrix)[1][-1] for matrix in arc.jacobians(arc(lengths))])
+        dips = Dips(arc.jacobians, arc, lengths, structure.k, sizes).located()
+        if dips:
+            *point, time = arc.state(min(dips, key=abs))
+            found = np.array(point)
+            return Landing(float(time), found, decide(structure.map.jacobian(found), structure.policy, scale))
+    return None
 
 
 class _Arc:
-    """The curve by its arc length from a point, both ways."""
+    """The curve by its arc length from a point, both ways, as far as the map is finite."""
 
-    def __init__(self, structure: MapStructure, theta: Array, w: Array) -> None:
+    def __init__(self, structure: MapStructure, theta: Array, w: Array, reach: float) -> None:
         from scipy.integrate import solve_ivp
 
         self.structure, self.w, self.n = structure, w, structure.n
-        self.reach = REACH * (1.0 + float(np.linalg.norm(theta)))
         left, _, right = compact_svd(structure.map.jacobian(theta))
-        self.last = left[:, -1], right[-1]
+        self.vectors = left[:, -1], right[-1]
         start = np.append(theta, 0.0)
-        runs = (
+        back, on = (
             solve_ivp(self._rates, (0.0, end), start, "DOP853", dense_output=True, rtol=RTOL, atol=RTOL)
-            for end in (-self.reach, self.reach)
+            for end in (-reach, reach)
         )
-        self.back, self.on = (cast("Callable[[float], Array]", run.sol) for run in runs)
+        self.first, self.last = float(back.t[-1]), float(on.t[-1])
+        self.back, self.on = (cast("Callable[[float], Array]", run.sol) for run in (back, on))
 
     def _rates(self, _: float, state: Array) -> Array:
-        """Return d(theta, t)/dl along (s_n D^+ w, s_n)."""
-        left, sigma, right = compact_svd(self.structure.map.jacobian(state[: self.n]))
-        signs = np.sign(left[:, -1] @ self.last[0]), np.sign(right[-1] @ self.last[1])
-        least = sigma[-1] * signs[0] * signs[1]
+        """Return d(theta, t)/dl along (s_n D^+ w, s_n); NaN, a rejected step, where the map is not finite."""
+        jacobian = self.structure.map.jacobian(state[: self.n])
+        if not np.isfinite(jacobian).all():
+            return np.full_like(state, np.nan)
+        left, sigma, right = compact_svd(jacobian)
+        sign = np.sign(left[:, -1] @ self.vectors[0]) * np.sign(right[-1] @ self.vectors[1])
+        least = sigma[-1] * sign
+        ratios = np.where(sigma[:-1] > 0, least / np.where(sigma[:-1] > 0, sigma[:-1], 1.0), 1.0)  # 0/0: all fall alike
         shares = left.T @ self.w
-        velocity = least * (shares[:-1] / sigma[:-1]) @ right[:-1] + signs[0] * signs[1] * shares[-1] * right[-1]
+        velocity = (ratios * shares[:-1]) @ right[:-1] + sign * shares[-1] * right[-1]
         return np.append(velocity, least) / np.linalg.norm(velocity)
 
     def state(self, length: float) -> Array:

@@ -396,7 +396,7 @@ class MapStructure:
         geodesic = self.with_lifts().shoot(q, p, time, throw=False, **options)
         fold = None if geodesic.status is Status.SUCCESS else self._fold(geodesic, time)
         if fold is None:
-            return geodesic if not throw else self.with_lifts().shoot(q, p, time, **options)
+            return geodesic.checked() if throw else geodesic
         return replace(geodesic, status=Status.RANK_CHANGED, message=f"D loses rank at t = {fold.t:.12g}", fold=fold)
 
     def _fold(self, geodesic: Geodesic, time: float) -> SingularPoint | None:

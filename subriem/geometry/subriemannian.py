@@ -12,7 +12,7 @@ import casadi as ca
 import numpy as np
 
 from subriem.core.casadi_map import BufferedFunction
-from subriem.core.errors import ProblemError, SolveError
+from subriem.core.errors import ProblemError
 from subriem.core.protocols import Array, Map
 from subriem.core.rank import DEFAULT_RANK, RankPolicy
 from subriem.core.status import Status
@@ -354,15 +354,7 @@ class SubRiemannian:
             return Geodesic(self, grid, *parts, method, rtol, run.error)
         status = Status.NOT_CONVERGED if run.finite else Status.NOT_FINITE
         found = Geodesic(self, grid, *parts, method, rtol, run.error, status, f"{status.value} at t = {grid[-1]:.6g}")
-        if throw:
-            raise SolveError(
-                f"the geodesic of {self.name} could not be followed",
-                f"{steps} steps are exact up to t = {grid[-1]:.6g}",
-                f"an error of at most {rtol:g} at t = {time:g}",
-                "a shorter time, a larger rtol, or throw=False to look at its part",
-                found,
-            )
-        return found
+        return found.checked() if throw else found
 
     def exponential(
         self,

@@ -101,3 +101,39 @@ def test_a_path_that_runs_away_is_not_called_a_loss():
     assert path.t[-1] == pytest.approx(0.5, abs=1e-6)
     assert "escapes" in path.message
     assert path.drift <= 1e-9
+
+
+@pytest.mark.parametrize(
+    ("formula", "start", "corners", "time", "place"),
+    [
+        (lambda q: [1e6 * (q[0] ** 2 + q[1]), 1e-3 * q[1]], [1, 0, 0], [[1e6, 0], [-1e6, 0]], 0.5, [0, 0, 0]),
+        (lambda q: [(1e-4 * q[0]) ** 2 + q[1], q[1]], [1e4, 0, 0], [[1, 0], [-1, 0]], 0.5, [0, 0, 0]),
+        (lambda q: [ca.sumsqr(q)], [1, 0.5, 0.2], [[1.29], [-1]], 1.29 / 2.29, [0, 0, 0]),
+        (lambda q: [ca.sin(q[0])], [0, 0], [[0], [2]], 0.5, [np.pi / 2, 0]),
+        (lambda q: [q[0] ** 2, q[1] ** 2], [1, 1, 0], [[1, 1], [-1, -1]], 0.5, [0, 0, 0]),
+        (lambda q: [q[0] ** 2 + q[1], q[1]], [1, 0, 0], [[1, 0], [0.5, 0.1], [-1, 0.1]], 1 + 0.4 / 1.5, [0, 0.1, 0]),
+    ],
+    ids=["rows in other units", "parameters in other units", "one output", "a maximum", "two at once", "second edge"],
+)
+def test_folds_of_all_kinds(formula, start, corners, time, place):
+    M = sr.SubRiemannian.from_map(sr.map(formula, len(start)))
+    path = M.lift_path(start, corners)
+    assert path.status is Status.RANK_CHANGED
+    assert path.t[-1] == pytest.approx(time, abs=1e-9)
+    np.testing.assert_allclose(path.end, place, atol=1e-8)
+
+
+def test_a_cusp_map_is_left_on_its_fold():
+    """x = (q1^3/3 + q1 q2, q2) folds on q1^2 + q2 = 0."""
+    M = sr.SubRiemannian.from_map(sr.map(lambda q: [q[0] ** 3 / 3 + q[1] * q[0], q[1]], 3))
+    path = M.lift_path([1.2, 0.3, 0], [M.map.value(np.array([1.2, 0.3, 0])), [-1.0, -0.8]])
+    assert path.status is Status.RANK_CHANGED
+    assert path.end[0] ** 2 + path.end[1] == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("squash", [ca.tanh, ca.atan])
+def test_saturation_is_an_escape(squash):
+    M = sr.SubRiemannian.from_map(sr.map(lambda q: [squash(q[0])], 2))
+    path = M.lift_path([0, 0], [[0], [2]])
+    assert path.status is Status.ESCAPED
+    assert path.t[-1] == pytest.approx(float(squash(1e9)) / 2, abs=1e-3)
