@@ -1,1 +1,1 @@
-"""Equilibria and how their manifolds lie: so far the homology of a complex of charts."""
+"""Equilibria: where they are, of which dimension, how stable, and how their manifolds lie."""
