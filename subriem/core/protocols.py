@@ -22,8 +22,8 @@ class Map(Protocol):
         Which optional methods exist: "gram", theta -> D D^T (n, n), a new array; "second",
         (theta, u, v) -> D^2 x[u, v] (n,);
         "hvp", (theta, lam, v) -> sum_a lam_a D^2 x_a v (K,); "function", the attribute `.function` is a
-        casadi.Function theta -> x. Further optional attributes: `output_names`, `parameter_names`,
-        `conserved(theta)`, `canonical(theta)`.
+        casadi.Function theta -> x; "canonical", theta -> (K,), the representative of its orbit under symmetries that
+        keep the output. Further optional attributes: `output_names`, `parameter_names`, `conserved(theta)`.
     """
 
     @property

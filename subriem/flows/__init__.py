@@ -1,8 +1,9 @@
-"""Gradient flows: of a cost of a map's output, adapted or standard, and of a function under constraints."""
+"""Gradient flows: of a cost of a map's output, adapted or standard, of a potential, and under constraints."""
 
 from subriem.flows.casting import LargeDAEWarning
 from subriem.flows.constrained import ConstrainedFlow, constrained
 from subriem.flows.cost import SquaredError, squared_error
+from subriem.flows.customcost import CustomCost, custom_cost, potential
 from subriem.flows.flow import Flow, adapted, standard
 from subriem.flows.flowsolution import FlowSolution
 from subriem.flows.network import Network, network
@@ -11,6 +12,7 @@ from subriem.flows.units import UnitFinding, null_units
 
 __all__ = [
     "ConstrainedFlow",
+    "CustomCost",
     "Flow",
     "FlowSolution",
     "LargeDAEWarning",
@@ -20,8 +22,10 @@ __all__ = [
     "UnitFinding",
     "adapted",
     "constrained",
+    "custom_cost",
     "network",
     "null_units",
+    "potential",
     "squared_error",
     "standard",
 ]

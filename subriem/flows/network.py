@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from subriem.core.errors import ProblemError
 from subriem.flows.activations import ACTIVATIONS, Activation
 from subriem.flows.layers import Layout, Names, Pass
+from subriem.flows.symmetry import canonical_weights
 
 if TYPE_CHECKING:
     import casadi as ca
@@ -109,14 +110,14 @@ class Network:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """Return "gram", "second", "hvp"; "function" for K <= 200; "conserved" for linear and relu."""
+        """Return "gram", "second", "hvp", "canonical"; "function" for K <= 200; "conserved" for linear and relu."""
         return self._capabilities
 
     @cached_property
     def _capabilities(self) -> frozenset[str]:
         symbolic = {"function"} if self.n_in <= SYMBOLIC_LIMIT else set[str]()
         conserving = {"conserved"} if self.activation in ("linear", "relu") else set[str]()
-        return frozenset({"gram", "second", "hvp"} | symbolic | conserving)
+        return frozenset({"gram", "second", "hvp", "canonical"} | symbolic | conserving)
 
     @cached_property
     def parameter_names(self) -> Names:
@@ -281,6 +282,13 @@ class Network:
                 balance -= np.outer(biases[layer], biases[layer])
             found.append(balance.diagonal() if self.activation == "relu" else balance[np.triu_indices_from(balance)])
         return np.concatenate(found)
+
+    def canonical(self, theta: Array) -> Array:
+        """Return the theta (K,) with the same output that stands for all exchanges and changes of sign of hidden units.
+
+        Signs only where the activation is odd (tanh, linear); further symmetries, as of linear layers, are left.
+        """
+        return self.pack(canonical_weights(self.unpack(theta), len(self.widths) - 1, self.rule.odd))
 
     @cached_property
     def function(self) -> ca.Function:
