@@ -1,0 +1,114 @@
+"""The equations D^T grad_x C = 0 of the rest points of a gradient flow, and grad_x C = 0 of its zero-loss set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import numpy as np
+
+from subriem.core.protocols import Array, Cost, Map
+from subriem.core.rank import EPS
+
+
+class _Curved(Protocol):
+    """What the capability "hvp" of a map means."""
+
+    def hvp(self, theta: Array, lam: Array, v: Array, /) -> Array: ...
+
+
+def curvature(source: Map, theta: Array, lam: Array, v: Array) -> Array:
+    """Return sum_a lam_a D^2 x_a v, shape (K,): the map's own, or a central difference of D^T lam."""
+    if "hvp" in source.capabilities:
+        return cast(_Curved, source).hvp(theta, lam, v)
+    h = EPS ** (1 / 3) * max(1.0, float(np.abs(theta).max())) / max(float(np.abs(v).max()), np.finfo(float).tiny)
+    return (source.vjp(theta + h * v, lam) - source.vjp(theta - h * v, lam)) / (2 * h)
+
+
+@dataclass(frozen=True, eq=False)
+class GradientMap:
+    """theta -> D^T grad_x C = grad_theta C; its Jacobian is the Hessian D^T C'' D + sum_a (dC/dx_a) D^2 x_a."""
+
+    source: Map
+    cost: Cost
+
+    capabilities = frozenset[str]()
+
+    @property
+    def n_in(self) -> int:
+        """K."""
+        return self.source.n_in
+
+    @property
+    def n_out(self) -> int:
+        """The number of equations."""
+        return self.source.n_in
+
+    def value(self, theta: Array) -> Array:
+        """Return the residuals."""
+        return self.source.vjp(theta, self.cost.gradient(self.source.value(theta)))
+
+    def jacobian(self, theta: Array) -> Array:
+        """Return their Jacobian."""
+        x, D = self.source.value(theta), self.source.jacobian(theta)
+        push = self.cost.gradient(x)
+        bent = np.stack([curvature(self.source, theta, push, unit) for unit in np.eye(self.n_in)])
+        hessian = D.T @ weighted(self.cost, x, D) + bent
+        return (hessian + hessian.T) / 2
+
+    def jvp(self, theta: Array, v: Array) -> Array:
+        """Return the Jacobian times v."""
+        x = self.source.value(theta)
+        straight = self.source.vjp(theta, self.cost.hvp(x, self.source.jvp(theta, v)))
+        return straight + curvature(self.source, theta, self.cost.gradient(x), v)
+
+    def vjp(self, theta: Array, w: Array) -> Array:
+        """Return the transposed Jacobian times w."""
+        return self.jvp(theta, w)
+
+
+@dataclass(frozen=True, eq=False)
+class ResidualMap:
+    """theta -> grad_x C divided by 2 kappa where C = kappa |x - y|^2: there x - y, and its Jacobian is D."""
+
+    source: Map
+    cost: Cost
+
+    capabilities = frozenset[str]()
+
+    @property
+    def n_in(self) -> int:
+        """K."""
+        return self.source.n_in
+
+    @property
+    def n_out(self) -> int:
+        """The number of equations."""
+        return self.source.n_out
+
+    @property
+    def _unit(self) -> float:
+        return self.cost.rate or 1.0
+
+    def value(self, theta: Array) -> Array:
+        """Return the residuals."""
+        return self.cost.gradient(self.source.value(theta)) / self._unit
+
+    def jacobian(self, theta: Array) -> Array:
+        """Return their Jacobian."""
+        return weighted(self.cost, self.source.value(theta), self.source.jacobian(theta)) / self._unit
+
+    def jvp(self, theta: Array, v: Array) -> Array:
+        """Return the Jacobian times v."""
+        return self.cost.hvp(self.source.value(theta), self.source.jvp(theta, v)) / self._unit
+
+    def vjp(self, theta: Array, w: Array) -> Array:
+        """Return the transposed Jacobian times w."""
+        return self.source.vjp(theta, self.cost.hvp(self.source.value(theta), w)) / self._unit
+
+
+def weighted(cost: Cost, x: Array, D: Array) -> Array:
+    """Return C'' D, shape (n, K)."""
+    if cost.rate is not None:
+        return cost.rate * D
+    return np.stack([cost.hvp(x, column) for column in D.T], axis=1)

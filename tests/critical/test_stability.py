@@ -1,0 +1,169 @@
+"""Stability of rest points: spectra in closed form, pencils in any units, constant rank and what it implies."""
+
+import casadi as ca
+import numpy as np
+import pytest
+
+import subriem as sr
+from subriem.core.pencil import transversal_motion
+from subriem.critical.adapters import rest_problem
+from subriem.critical.constantrank import constant_rank
+from subriem.critical.problem import RestProblem
+from subriem.critical.stability import stability
+
+POLICY = sr.RankPolicy()
+ISOLATED = np.zeros((1, 0))
+
+
+def one(problem: RestProblem, point, tangents=None):
+    """Stability of a family at one of its points."""
+    point = np.asarray(point, dtype=float)
+    tangents = np.zeros((point.size, 0)) if tangents is None else np.asarray(tangents, dtype=float)
+    return stability(problem, point[None], tangents[None], POLICY)
+
+
+def torus_potential(x):
+    return (ca.sumsqr(x) + 4 - 1) ** 2 - 16 * (x[0] ** 2 + x[1] ** 2)
+
+
+def test_the_three_families_of_the_torus_potential():
+    """V = g^2, g = (|x|^2 + R^2 - r^2)^2 - 4 R^2 (x^2 + y^2), R = 2, r = 1."""
+    problem = rest_problem(sr.flows.potential(lambda x: torus_potential(x) ** 2, 3))
+    gradient = 2 * (9 + 3) * 2 * 3 - 8 * 4 * 3  # dg/dx at (3, 0, 0)
+    on = one(problem, [3, 0, 0], [[0, 0], [1, 0], [0, 1]])
+    assert on.spectrum[0].real == pytest.approx([-2 * gradient**2])
+    circle = one(problem, [np.sqrt(5), 0, 0], [[0], [1], [0]])
+    assert (on.index[0], circle.index[0], one(problem, np.zeros(3)).index[0]) == (0, 2, 2)
+    assert [found.nullity[0] for found in (on, circle)] == [0, 0]
+    assert on.margin[0] == pytest.approx(2 * gradient**2)
+
+
+@pytest.mark.parametrize("z", [-1.0, 0.5, 1.5, 3.0])
+def test_heisenberg_in_closed_form(z):
+    """On the z-axis V = span(d_x - y/2 d_z, d_y + x/2 d_z) gives 2 x 2 matrices."""
+
+    def along_axis(H):
+        flow = sr.flows.constrained(H, forms=lambda q: [[q[1] / 2, -q[0] / 2, 1.0]], dim=3)
+        return one(rest_problem(flow), [0, 0, z], [[0], [0], [1]])
+
+    spiral = along_axis(lambda q: ca.sumsqr(q) / 2)
+    assert np.abs(spiral.spectrum[0] - np.array([-1 + 0.5j * abs(z), -1 - 0.5j * abs(z)])).max() < 1e-14
+    saddle = along_axis(lambda q: (q[0] ** 2 - q[1] ** 2 + q[2] ** 2) / 2)
+    root = np.sqrt(complex(1 - z**2 / 4))
+    assert np.abs(saddle.spectrum[0] - np.array([root, -root])).max() < 1e-14
+    assert saddle.index[0] == (1 if abs(z) < 2 else 0)
+    assert saddle.margin[0] == pytest.approx(root.real, abs=1e-14)
+    assert along_axis(lambda q: q[2] * (q[0] ** 2 + q[1] ** 2) / 2).index[0] == (2 if z < 0 else 0)
+
+
+def test_nullity_where_the_rank_of_the_axis_falls():
+    flow = sr.flows.constrained(
+        lambda q: (q[0] ** 2 - q[1] ** 2 + q[2] ** 2) / 2, forms=lambda q: [[q[1] / 2, -q[0] / 2, 1.0]], dim=3
+    )
+    points = np.array([[0.0, 0.0, z] for z in (1.0, 2.0, 3.0)])
+    tangents = np.tile([[0.0], [0.0], [1.0]], (3, 1, 1))
+    found = stability(rest_problem(flow), points, tangents, POLICY)
+    assert found.nullity.tolist() == [0, 1, 0]
+    assert found.index.tolist() == [1, 0, 0]
+
+
+def test_local_rates_of_the_adapted_flow():
+    """x = (2 cos, sin), y = 0: rates 1 + kappa are -3 and 3/4 (docs: mathematics, §2)."""
+    ellipse = sr.map(lambda t: [2 * ca.cos(t[0]), ca.sin(t[0])], 1)
+    problem = rest_problem(sr.flows.adapted(ellipse, sr.flows.squared_error([0.0, 0.0], factor=0.5)))
+    found = stability(problem, np.array([[0.0], [np.pi / 2]]), np.zeros((2, 1, 0)), POLICY)
+    assert found.spectrum[:, 0].real == pytest.approx([3.0, -0.75], abs=1e-12)
+    assert found.index.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("height", [-1.0, 1.0])
+@pytest.mark.parametrize("seed", [None, 0, 1])
+def test_a_pencil_of_index_three_in_any_units(height, seed):
+    """The pendulum x'' + lam x = 0, y'' + lam y + g = 0, x^2 + y^2 = 1: ±i sqrt(g) below, ±sqrt(g) above."""
+    lam, g = -9.81 / height, 9.81
+    E, A = np.zeros((2, 6, 5))  # w = (x, y, lam, x', y'); the last equation stands twice
+    E[0, 0] = E[1, 1] = E[2, 3] = E[3, 4] = 1
+    A[0, 3] = A[1, 4] = 1
+    A[2, 0], A[3, 1], A[3, 2] = -lam, -lam, -height
+    A[4, 1], A[5, 1] = 2 * height, -5 * height
+    rng = np.random.default_rng(seed)
+    rows, columns = (10 ** rng.uniform(-6, 6, size) if seed is not None else np.ones(size) for size in (6, 5))
+    motion = transversal_motion(rows[:, None] * E * columns, rows[:, None] * A * columns, np.zeros((5, 0)), POLICY)
+    assert motion is not None
+    values = np.linalg.eigvals(motion)
+    expected = np.sqrt(complex(g / height)) * np.array([1, -1])
+    assert np.abs(np.sort_complex(values) - np.sort_complex(expected)).max() < 1e-12
+
+
+def test_redundant_multipliers_are_no_motion():
+    """x' = -x + lam, x' = -x + lam + ... with lam1, lam2 only as their sum: x = 0 is kept, and nothing else moves."""
+    E = np.array([[1.0, 0, 0], [0, 0, 0]])
+    A = np.array([[-1.0, 1, 1], [1, 0, 0]])
+    motion = transversal_motion(E, A, np.zeros((3, 0)), POLICY)
+    assert motion is not None
+    assert motion.shape == (0, 0)
+
+
+def test_a_motion_that_is_left_open_is_not_told():
+    """x' = u without an equation for u."""
+    problem = RestProblem(
+        sr.map(lambda z: [z[0]], 2), ("x", "u"), lambda z: (np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]]))
+    )
+    found = one(problem, [0.0, 0.0])
+    assert found.index[0] == -1
+    assert np.isnan(found.margin[0])
+
+
+def test_the_scale_of_all_points_decides_what_is_zero():
+    """V = x^2 y^4 along y = 0: Hessian 2 y^4 dx^2 + …, all zero there."""
+    problem = rest_problem(sr.flows.potential(lambda q: q[0] ** 2 * q[1] ** 4 + 1e-13 * q[1] ** 2, 2))
+    point, along = np.array([[0.7, 0.0]]), np.array([[[1.0], [0.0]]])
+    assert stability(problem, point, along, POLICY).nullity[0] == 0
+    assert stability(problem, point, along, POLICY, scale=1.0).nullity[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "expression", "point", "rank", "holds"),
+    [
+        ("immersion", lambda t: [t[0], ca.sin(t[0]), t[1]], [0.3, 0.1], 2, True),
+        ("sum", lambda t: [t[0] + t[1], (t[0] + t[1]) ** 2, 1.0 + 0 * t[0]], [0.3, 0.1], 1, True),
+        ("cube", lambda t: [t[0] ** 3], [1e-8], 0, False),  # passes the infinitesimal test
+        ("fold", lambda t: [t[0] ** 2], [0.0, 0.4], 0, False),  # dim Crit = 1, K - r = 2
+        ("almost", lambda t: [t[0], t[1] ** 3], [0.2, 1e-6], 1, False),  # rank 2 by its own largest singular value
+    ],
+)
+def test_constant_rank(name, expression, point, rank, holds):
+    seen = constant_rank(sr.map(expression, len(point)), np.array(point), sr.RankPolicy(rtol=1e-9))
+    assert (seen.decision.rank, seen.holds) == (rank, holds)
+    if name == "fold":
+        assert seen.leaving > 0.1
+
+
+def test_second_derivatives_by_differences():
+    expression = sr.map(lambda t: [t[0] + t[1], (t[0] + t[1]) ** 2, t[0] ** 2 * t[1]], 2)
+    plain = sr.numpy_map(expression.value, expression.jacobian, 2, 3)
+    theta = np.array([0.5, -0.2])
+    pair = [constant_rank(source, theta, POLICY, seed=3) for source in (expression, plain)]
+    assert pair[0].leaving == pytest.approx(pair[1].leaving, abs=1e-7)
+
+
+def test_conflicting_labels_leave_a_manifold_of_known_dimension():
+    """Two samples stand twice with other labels: rank D = 3 of K = 25, so dim = 22 (Proposition R)."""
+    inputs, targets = [[-1.0], [0.0], [1.0], [1.0]], [[0.5], [-0.3], [0.2], [0.6]]
+    net = sr.flows.network([1, 8, 1], inputs)
+    flow = sr.flows.standard(net, sr.flows.squared_error(targets))
+    theta = net.initial(seed=0)
+    goal = np.array([0.5, -0.3, 0.4, 0.4])
+    for _ in range(60):
+        theta = theta + sr.lift(net, goal - net.value(theta), theta).v
+    problem = rest_problem(flow)
+    kernel = constant_rank(net, theta, POLICY).kernel
+    found = one(problem, theta, kernel)
+    assert np.abs(problem.map.value(theta)).max() < 1e-14
+    assert (found.constant_rank, found.dimension, found.rank) == (True, 22, [3])
+    assert (found.index[0], found.nullity[0], found.spectrum.shape[1]) == (0, 0, 3)
+
+
+def test_a_map_alone_has_no_stability():
+    with pytest.raises(sr.ProblemError, match="no motion"):
+        one(rest_problem(sr.map(lambda z: [z[0]], 1)), [0.0])
