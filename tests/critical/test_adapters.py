@@ -239,3 +239,19 @@ def test_what_has_no_rest_points_is_refused():
     for thing, options, match in cases:
         with pytest.raises(sr.ProblemError, match=match):
             rest_problem(thing, **options)
+
+
+def test_the_index_is_that_of_the_cost_for_both_flows():
+    """x = a b, y = 1: at the origin D = 0, and the Hessian has the eigenvalues ±1/N."""
+    product = sr.map(lambda t: [t[0] * t[1]], 2)
+    for make in (sr.flows.standard, sr.flows.adapted):
+        problem = rest_problem(make(product, sr.flows.squared_error([1.0])))
+        found = stability(problem, np.zeros((1, 2)), np.zeros((1, 2, 0)), POLICY)
+        assert found.spectrum.real == pytest.approx(np.array([[1.0, -1.0]]))
+        assert (found.index[0], found.constant_rank) == (1, False)
+        assert problem.output is product
+
+
+def test_proposition_r_is_not_asked_of_other_costs():
+    """Of a potential D = 1 has full rank, which says nothing of its rest points."""
+    assert rest_problem(sr.flows.potential(lambda x: (ca.sumsqr(x) - 1) ** 2, 2)).output is None
