@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from subriem.core.equilibrated import equilibrate, kernel_basis
@@ -9,8 +11,24 @@ from subriem.core.protocols import Array
 from subriem.core.rank import RankPolicy
 
 
-def transversal_motion(E: Array, A: Array, tangents: Array, policy: RankPolicy) -> Array | None:
-    """Return M with c' = M c for the motions of E w' = A w modulo the tangents, or None where they are not determined.
+@dataclass(frozen=True, eq=False)
+class TransversalMotion:
+    """c' = M c for w = B c modulo the tangents; made by `transversal_motion`.
+
+    Attributes
+    ----------
+    matrix : (f, f) ndarray
+        M: its eigenvalues are the finite ones of the pencil, without the zeros that belong to the tangents.
+    basis : (n, f) ndarray
+        B.
+    """
+
+    matrix: Array
+    basis: Array
+
+
+def transversal_motion(E: Array, A: Array, tangents: Array, policy: RankPolicy) -> TransversalMotion | None:
+    """Return the motions of E w' = A w modulo the tangents, or None where they are not determined.
 
     Parameters
     ----------
@@ -23,8 +41,7 @@ def transversal_motion(E: Array, A: Array, tangents: Array, policy: RankPolicy) 
 
     Returns
     -------
-    (f, f) ndarray, or None
-        Its eigenvalues are the finite ones of the pencil, without the zeros that belong to the tangents.
+    TransversalMotion, or None
 
     Notes
     -----
@@ -40,13 +57,13 @@ def transversal_motion(E: Array, A: Array, tangents: Array, policy: RankPolicy) 
     --------
     >>> import numpy as np
     >>> E, A = np.diag([1.0, 0.0]), np.array([[0.0, 1.0], [2.0, 1.0]])  # x' = u, u = -2 x
-    >>> transversal_motion(E, A, np.zeros((2, 0)), RankPolicy()).round(12)
+    >>> transversal_motion(E, A, np.zeros((2, 0)), RankPolicy()).matrix.round(12)
     array([[-2.]])
     """
     tangents = np.vstack([tangents, np.zeros((A.shape[1] - tangents.shape[0], tangents.shape[1]))])
     if E.shape[0] == E.shape[1] and (np.eye(len(E)) == E).all():
         across = kernel_basis(tangents.T, policy)
-        return across.T @ A @ across
+        return TransversalMotion(across.T @ A @ across, across)
     e, a = (float(np.abs(matrix).max(initial=0.0)) or 1.0 for matrix in (E, A))
     _, rows, columns = equilibrate(np.hypot(E / e, A / a))
     E, A = (rows[:, None] * matrix * columns for matrix in (E / e, A / a))
@@ -65,4 +82,4 @@ def transversal_motion(E: Array, A: Array, tangents: Array, policy: RankPolicy) 
     motion = np.linalg.solve(upper, q.T @ A @ moving) * (a / e)
     inner = moving.T @ (tangents / columns[:, None])
     across = kernel_basis((inner / np.linalg.norm(inner, axis=0)).T, policy)
-    return across.T @ motion @ across
+    return TransversalMotion(across.T @ motion @ across, columns[:, None] * (moving @ across))

@@ -42,6 +42,10 @@ class GradientFlow(Protocol):
         """The damping mu >= 0."""
         ...
 
+    def velocity(self, theta: Array, rank: RankPolicy, /) -> Array:
+        """Return theta'."""
+        ...
+
 
 class _Symmetric(Protocol):
     """What the capability "canonical" of a map means."""
@@ -135,7 +139,9 @@ def _map(source: Map, field: bool) -> RestProblem:
             "field=False for the set F = 0",
         )
     unit = np.eye(source.n_in)
-    return RestProblem(source, _names(source), lambda z: (unit, source.jacobian(z)), shown=source.n_in)
+    return RestProblem(
+        source, _names(source), lambda z: (unit, source.jacobian(z)), shown=source.n_in, velocity=source.value
+    )
 
 
 def _flow(flow: GradientFlow, zero_loss: bool, rank: RankPolicy) -> RestProblem:
@@ -162,6 +168,7 @@ def _flow(flow: GradientFlow, zero_loss: bool, rank: RankPolicy) -> RestProblem:
         output=source if cost.is_quadratic else None,  # Proposition R (docs: mathematics, §3) needs |x - y|^2
         shown=source.n_in,
         canonical=cast(_Symmetric, source).canonical if "canonical" in source.capabilities else None,
+        velocity=lambda theta: flow.velocity(theta, rank),
     )
 
 
@@ -175,6 +182,7 @@ def _constrained(flow: ConstrainedField, rank: RankPolicy) -> RestProblem:
         gradient=not forms,
         cost=lambda y: float(flow.cost(y)[0]),
         shown=flow.dim,
+        velocity=lambda y: source.value(y)[: flow.dim],
     )
 
 

@@ -20,7 +20,8 @@ class RestProblem:
         The coordinates of z.
     linearize : callable, optional
         z -> (E, A), both (k, n), with E dz' = A dz for deviations from a rest point z: E = 1 for a flow, singular for
-        a DAE. None for a plain equation: then nothing is known of stability.
+        a DAE; of equations of second or higher order with more columns, for derivatives of z. None for a plain
+        equation: then nothing is known of stability.
     gradient : bool
         Whether the motion is -grad of a cost on what constraints allow: eigenvalues are real, and the index is
         Morse's.
@@ -32,6 +33,8 @@ class RestProblem:
         How many coordinates, the first ones, are those of the user's space; the rest are multipliers.
     canonical : callable, optional
         z -> the representative of its orbit under the symmetries of the problem (of a network: permutations and signs).
+    velocity : callable, optional
+        z -> z' (n,), where the motion is that of a field.
     """
 
     map: Map
@@ -42,3 +45,4 @@ class RestProblem:
     output: Map | None = None
     shown: int = 0
     canonical: Callable[[Array], Array] | None = None
+    velocity: Callable[[Array], Array] | None = None

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from subriem.core.equilibrated import decide
 from subriem.core.errors import ProblemError
-from subriem.core.pencil import transversal_motion
+from subriem.core.pencil import TransversalMotion, transversal_motion
 from subriem.core.protocols import Array
 from subriem.core.rank import RankPolicy
 from subriem.critical.constantrank import constant_rank
@@ -93,19 +93,9 @@ def stability(
     >>> found.spectrum, found.index, found.margin
     (array([[ 1.+0.j, -3.+0.j]]), array([1]), array([1.]))
     """
-    if problem.linearize is None:
-        raise ProblemError(
-            "this problem has no motion whose stability could be told",
-            "an equation F(z) = 0 alone",
-            "a flow, a DAE, or a field z' = f(z)",
-            "rest_problem(map, field=True) if F is the velocity",
-        )
-    motions = [
-        transversal_motion(*problem.linearize(point), tangent, policy)
-        for point, tangent in zip(points, tangents, strict=True)
-    ]
+    motions = [_motion(problem, *pair, policy) for pair in zip(points, tangents, strict=True)]
     spectra = [_eigenvalues(motion, problem.gradient) for motion in motions]
-    sizes = [decide(motion, policy).sigma_max for motion in motions if motion is not None and motion.size]
+    sizes = [decide(motion.matrix, policy).sigma_max for motion in motions if motion is not None and motion.matrix.size]
     scale = max([scale, *sizes])
     spectrum = np.full((len(points), max(map(len, spectra), default=0)), np.nan, dtype=complex)
     index, nullity = np.full((2, len(points)), -1)
@@ -114,7 +104,7 @@ def stability(
         if motion is None:
             continue
         spectrum[i, : len(values)] = values
-        nullity[i] = len(values) - decide(motion, policy, scale).rank if values.size else 0
+        nullity[i] = len(values) - decide(motion.matrix, policy, scale).rank if values.size else 0
         moving = values[np.argsort(np.abs(values), kind="stable")[nullity[i] :]]
         index[i] = np.count_nonzero(moving.real > policy.floor(0.0, scale))
         margin[i] = np.abs(values.real).min(initial=np.inf)
@@ -122,11 +112,61 @@ def stability(
     return Stability(spectrum, index, nullity, margin, rank, constant, dimension)
 
 
-def _eigenvalues(motion: Array | None, real: bool) -> NDArray[np.complex128]:
+def unstable_directions(
+    problem: RestProblem, point: Array, tangent: Array, policy: RankPolicy, scale: float = 0.0
+) -> tuple[Array, Array]:
+    """Return the unstable directions across a family at a rest point, and their rates.
+
+    Parameters
+    ----------
+    problem : RestProblem
+        With `linearize`.
+    point : (n,) ndarray
+    tangent : (n, k) ndarray
+    policy : RankPolicy
+    scale : float
+        As in `stability`.
+
+    Returns
+    -------
+    directions : (n, mu) ndarray
+        Unit vectors, modulo the tangents: eigenvectors, and real and imaginary parts of complex ones.
+    rates : (mu,) ndarray
+        Real parts of their eigenvalues, decreasing.
+
+    Raises
+    ------
+    ProblemError
+        If the problem tells nothing of a motion.
+    """
+    motion = _motion(problem, point, tangent, policy)
+    if motion is None:
+        return np.zeros((point.size, 0)), np.zeros(0)
+    values, vectors = np.linalg.eig(motion.matrix)
+    floor = policy.floor(decide(motion.matrix, policy).sigma_max if motion.matrix.size else 0.0, scale)
+    rates = np.real(values)
+    chosen = [i for i in np.argsort(-rates, kind="stable") if rates[i] > floor]
+    parts = [np.real(vectors[:, i]) if np.imag(values[i]) >= 0 else np.imag(vectors[:, i]) for i in chosen]
+    directions = (motion.basis @ np.reshape(parts, (len(chosen), -1)).T)[: point.size]
+    return directions / np.linalg.norm(directions, axis=0), rates[chosen]
+
+
+def _motion(problem: RestProblem, point: Array, tangent: Array, policy: RankPolicy) -> TransversalMotion | None:
+    if problem.linearize is None:
+        raise ProblemError(
+            "this problem has no motion whose stability could be told",
+            "an equation F(z) = 0 alone",
+            "a flow, a DAE, or a field z' = f(z)",
+            "rest_problem(map, field=True) if F is the velocity",
+        )
+    return transversal_motion(*problem.linearize(point), tangent, policy)
+
+
+def _eigenvalues(motion: TransversalMotion | None, real: bool) -> NDArray[np.complex128]:
     """Return the eigenvalues by decreasing real part; of a motion similar to a symmetric one they are real."""
-    if motion is None or not motion.size:
+    if motion is None:
         return np.zeros(0, dtype=complex)
-    values: NDArray[np.complex128] = np.linalg.eigvals(motion).astype(complex)
+    values: NDArray[np.complex128] = np.linalg.eigvals(motion.matrix).astype(complex)
     if real:
         values = np.real(values).astype(complex)
     return values[np.lexsort((-np.imag(values), -np.real(values)))]
