@@ -38,7 +38,7 @@ def charts(embedding, parameters, h):
     for i in range(len(points)):
         if not gone[i]:
             kept.append(i)
-            gone[tree.query_ball_point(points[i], 0.7 * h)] = True
+            gone[np.asarray(tree.query_ball_point(points[i], 0.7 * h))] = True
     units = np.eye(parameters.shape[1]) * step
     tangents = [
         np.linalg.qr(np.stack([embedding(q + u) - embedding(q - u) for u in units], axis=1))[0]

@@ -15,7 +15,7 @@ def thinned(points: np.ndarray, distance: float) -> np.ndarray:
     for i in range(len(points)):
         if not gone[i]:
             kept.append(i)
-            gone[tree.query_ball_point(points[i], distance)] = True
+            gone[np.asarray(tree.query_ball_point(points[i], distance))] = True
     return np.array(kept)
 
 
