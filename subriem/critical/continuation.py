@@ -153,7 +153,8 @@ class _Family:
         n = first.map.n_in
 
         def pencil(z: Array) -> tuple[Array, Array]:
-            return _resting(*_required(self.made(float(z[-1])).linearize)(z[:-1]), self.jacobian(z))
+            E, A = _required(self.made(float(z[-1])).linearize)(z[:-1])
+            return _resting(E, A, self.jacobian(z))
 
         def energy(z: Array) -> float:
             return float(_required(self.made(float(z[-1])).cost)(z[:-1]))

@@ -1,5 +1,7 @@
 """Stability of rest points: spectra in closed form, pencils in any units, constant rank and what it implies."""
 
+from itertools import combinations
+
 import casadi as ca
 import numpy as np
 import pytest
@@ -170,3 +172,31 @@ def test_conflicting_labels_leave_a_manifold_of_known_dimension():
 def test_a_map_alone_has_no_stability():
     with pytest.raises(sr.ProblemError, match="no motion"):
         one(rest_problem(sr.map(lambda z: [z[0]], 1)), [0.0])
+
+
+@pytest.mark.parametrize(("p", "q", "h"), [(3, 3, 2), (4, 2, 2), (5, 3, 2)])
+def test_linear_networks_in_closed_form(p, q, h):
+    """x = W2 W1, Y p x q with distinct singular values: each set S of at most h of them is a family of rest points.
+
+    With |S| = r and m = min(p, q) the dimension is r (2h - r) + |p - q| (h - r), the index the number of pairs of a
+    larger value outside S and one in S, plus (h - r)(m - r). D has constant rank where r = h.
+    """
+    m = min(p, q)
+    values = np.array([3.0, 2.0, 1.0])[:m]
+    target = np.zeros((p, q))
+    target[range(m), range(m)] = values
+
+    def product(t):
+        return ca.vec(ca.reshape(t[: p * h], p, h) @ ca.reshape(t[p * h :], h, q))
+
+    flow = sr.flows.standard(sr.map(product, (p + q) * h), sr.flows.squared_error(target.ravel(order="F"), factor=0.5))
+    problem = rest_problem(flow)
+    for chosen in (S for r in range(h + 1) for S in combinations(range(m), r)):
+        r = len(chosen)
+        outer, inner = np.zeros((p, h)), np.zeros((h, q))
+        outer[list(chosen), range(r)] = inner[range(r), list(chosen)] = np.sqrt(values[list(chosen)])
+        found = one(problem, np.concatenate([outer.ravel(order="F"), inner.ravel(order="F")]))
+        larger = sum(values[j] > values[i] for i in chosen for j in set(range(m)) - set(chosen))
+        dimension = r * (2 * h - r) + abs(p - q) * (h - r)
+        assert (found.nullity[0], found.index[0]) == (dimension, larger + (h - r) * (m - r))
+        assert (found.constant_rank, found.dimension) == ((True, dimension) if r == h else (False, None))
