@@ -3,6 +3,7 @@
 from subriem.flows.casting import LargeDAEWarning
 from subriem.flows.constrained import ConstrainedFlow, constrained
 from subriem.flows.cost import SquaredError, squared_error
+from subriem.flows.crossentropy import CrossEntropy, cross_entropy
 from subriem.flows.customcost import CustomCost, custom_cost, potential
 from subriem.flows.flow import Flow, adapted, standard
 from subriem.flows.flowsolution import FlowSolution
@@ -12,6 +13,7 @@ from subriem.flows.units import UnitFinding, null_units
 
 __all__ = [
     "ConstrainedFlow",
+    "CrossEntropy",
     "CustomCost",
     "Flow",
     "FlowSolution",
@@ -22,6 +24,7 @@ __all__ = [
     "UnitFinding",
     "adapted",
     "constrained",
+    "cross_entropy",
     "custom_cost",
     "network",
     "null_units",
