@@ -63,7 +63,8 @@ def transversal_motion(E: Array, A: Array, tangents: Array, policy: RankPolicy) 
     tangents = np.vstack([tangents, np.zeros((A.shape[1] - tangents.shape[0], tangents.shape[1]))])
     if E.shape[0] == E.shape[1] and (np.eye(len(E)) == E).all():
         across = kernel_basis(tangents.T, policy)
-        return TransversalMotion(across.T @ A @ across, across)
+        motion = across.T @ A @ across
+        return TransversalMotion((motion + motion.T) / 2 if np.array_equal(A, A.T) else motion, across)
     e, a = (float(np.abs(matrix).max(initial=0.0)) or 1.0 for matrix in (E, A))
     _, rows, columns = equilibrate(np.hypot(E / e, A / a))
     E, A = (rows[:, None] * matrix * columns for matrix in (E / e, A / a))

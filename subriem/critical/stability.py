@@ -95,16 +95,16 @@ def stability(
     """
     motions = [_motion(problem, *pair, policy) for pair in zip(points, tangents, strict=True)]
     spectra = [_eigenvalues(motion, problem.gradient) for motion in motions]
-    sizes = [decide(motion.matrix, policy).sigma_max for motion in motions if motion is not None and motion.matrix.size]
-    scale = max([scale, *sizes])
+    sizes = [decide(motion.matrix, policy) if motion is not None and motion.matrix.size else None for motion in motions]
+    scale = max([scale, *(size.sigma_max for size in sizes if size is not None)])
     spectrum = np.full((len(points), max(map(len, spectra), default=0)), np.nan, dtype=complex)
     index, nullity = np.full((2, len(points)), -1)
     margin = np.full(len(points), np.nan)
-    for i, (motion, values) in enumerate(zip(motions, spectra, strict=True)):
+    for i, (motion, values, size) in enumerate(zip(motions, spectra, sizes, strict=True)):
         if motion is None:
             continue
         spectrum[i, : len(values)] = values
-        nullity[i] = len(values) - decide(motion.matrix, policy, scale).rank if values.size else 0
+        nullity[i] = len(values) - policy.decide(size.sigma, scale).rank if size is not None else 0
         moving = values[np.argsort(np.abs(values), kind="stable")[nullity[i] :]]
         index[i] = np.count_nonzero(moving.real > policy.floor(0.0, scale))
         margin[i] = np.abs(values.real).min(initial=np.inf)
@@ -166,7 +166,10 @@ def _eigenvalues(motion: TransversalMotion | None, real: bool) -> NDArray[np.com
     """Return the eigenvalues by decreasing real part; of a motion similar to a symmetric one they are real."""
     if motion is None:
         return np.zeros(0, dtype=complex)
-    values: NDArray[np.complex128] = np.linalg.eigvals(motion.matrix).astype(complex)
+    if real and np.array_equal(motion.matrix, motion.matrix.T):
+        values: NDArray[np.complex128] = np.linalg.eigvalsh(motion.matrix).astype(complex)
+    else:
+        values = np.linalg.eigvals(motion.matrix).astype(complex)
     if real:
         values = np.real(values).astype(complex)
     return values[np.lexsort((-np.imag(values), -np.real(values)))]
