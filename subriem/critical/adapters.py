@@ -14,6 +14,7 @@ from subriem.core.rank import DEFAULT_RANK, RankPolicy
 from subriem.critical.constrainedmap import ConstrainedField, ConstrainedMap
 from subriem.critical.daemap import Companion
 from subriem.critical.gradientmap import GradientMap, ResidualMap
+from subriem.critical.legs import dae_legs, field_legs
 from subriem.critical.problem import RestProblem
 from subriem.reduction.dae import DAE
 from subriem.reduction.numeric import NumericDAE
@@ -140,7 +141,7 @@ def _map(source: Map, field: bool) -> RestProblem:
         )
     unit = np.eye(source.n_in)
     return RestProblem(
-        source, _names(source), lambda z: (unit, source.jacobian(z)), shown=source.n_in, velocity=source.value
+        source, _names(source), lambda z: (unit, source.jacobian(z)), shown=source.n_in, follow=field_legs(source.value)
     )
 
 
@@ -168,7 +169,7 @@ def _flow(flow: GradientFlow, zero_loss: bool, rank: RankPolicy) -> RestProblem:
         output=source if cost.is_quadratic else None,  # Proposition R (docs: mathematics, §3) needs |x - y|^2
         shown=source.n_in,
         canonical=cast(_Symmetric, source).canonical if "canonical" in source.capabilities else None,
-        velocity=lambda theta: flow.velocity(theta, rank),
+        follow=field_legs(lambda theta: flow.velocity(theta, rank)),
     )
 
 
@@ -182,13 +183,15 @@ def _constrained(flow: ConstrainedField, rank: RankPolicy) -> RestProblem:
         gradient=not forms,
         cost=lambda y: float(flow.cost(y)[0]),
         shown=flow.dim,
-        velocity=lambda y: source.value(y)[: flow.dim],
+        follow=field_legs(lambda y: source.value(y)[: flow.dim]),
     )
 
 
 def _dae(dae: DAE, t: float) -> RestProblem:
     companion = Companion(dae, t)
-    return RestProblem(companion.rest(), dae.variables, companion.pencil, shown=len(dae.variables))
+    return RestProblem(
+        companion.rest(), dae.variables, companion.pencil, shown=len(dae.variables), follow=dae_legs(companion)
+    )
 
 
 def _numeric(dae: NumericDAE, t: float) -> RestProblem:

@@ -103,7 +103,6 @@ def _map(source: Map, parameter: str) -> RestProblem:
         (*names, parameter),
         lambda z: (unit, np.vstack([source.jacobian(z), np.zeros(n + 1)])),
         shown=n,
-        velocity=lambda z: np.append(source.value(z), 0.0),
     )
 
 
@@ -159,9 +158,6 @@ class _Family:
         def energy(z: Array) -> float:
             return float(_required(self.made(float(z[-1])).cost)(z[:-1]))
 
-        def motion(z: Array) -> Array:
-            return np.append(_required(self.made(float(z[-1])).velocity)(z[:-1]), 0.0)
-
         return RestProblem(
             NumpyMap(self.value, self.jacobian, n + 1, first.map.n_out),
             (*first.names, parameter),
@@ -169,7 +165,6 @@ class _Family:
             gradient=first.gradient,
             cost=energy if first.cost is not None else None,
             shown=n,
-            velocity=motion if first.velocity is not None else None,
         )
 
 
@@ -178,7 +173,7 @@ def _required(part: Any) -> Any:
     if part is None:
         raise ProblemError(
             "the problems of a family are of different kinds",
-            "a cost or a velocity for some values of the parameter only",
+            "a cost or a motion for some values of the parameter only",
             "the same kind for each",
             "return the same kind of flow for every p",
         )

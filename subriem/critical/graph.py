@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from subriem.core.errors import ProblemError
 from subriem.core.protocols import Array
 from subriem.core.rank import DEFAULT_RANK, RankPolicy
 from subriem.critical.component import Component
+from subriem.critical.legs import Follow
 from subriem.critical.problem import RestProblem
 from subriem.critical.stability import unstable_directions
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 #: Length of the first step off a family, relative to the spacing of its charts.
 OFFSET = 0.01
-#: Speed, relative to the largest on the orbit, at which it has come to rest, and relative tolerance of the steps.
-AT_REST, RTOL, ATOL = 1e-6, 1e-8, 1e-10
+#: Speed, relative to the largest on the orbit, at which it has come to rest.
+AT_REST = 1e-6
 #: Legs of an orbit, each twice as long as the one before; the first lasts LEAVE times as long as the way off takes.
 LEGS, LEAVE = 14, 2.0
 #: An end belongs to a chart within REACH along it and OFF across it, in units of the spacing.
@@ -54,7 +55,7 @@ def connecting_orbits(
     Parameters
     ----------
     problem : RestProblem
-        With `velocity` and `linearize`.
+        With `follow` and `linearize`.
     components : sequence of Component
     charts : int
         How many points of a family are taken, at most.
@@ -78,12 +79,12 @@ def connecting_orbits(
     Raises
     ------
     ProblemError
-        If the motion is not that of a field.
+        If the motion cannot be followed.
 
     Notes
     -----
-    An orbit starts 0.01 h off its family, with an error of the square of it, also in constraints phi = 0, which it
-    keeps.
+    An orbit starts 0.01 h off its family, with an error of the square of it, also in constraints phi = 0, which a
+    constrained flow keeps. A DAE starts at a consistent point there, with derivatives 0 where it is of second order.
 
     Examples
     --------
@@ -97,13 +98,12 @@ def connecting_orbits(
     """
     import networkx
 
-    velocity = problem.velocity
-    if velocity is None:
+    if problem.follow is None:
         raise ProblemError(
             "orbits of this problem cannot be followed",
-            "no velocity z' of z",
-            "a flow, or a map with field=True",
-            "for a DAE: sr.solve from points near its rest points",
+            "an equation F(z) = 0 alone, or a numeric DAE",
+            "a flow, a DAE of expressions, or a map with field=True",
+            "rest_problem(map, field=True) if F is the velocity",
         )
     rng = np.random.default_rng(seed)
     far = max(float(np.linalg.norm(one.points, axis=1).max()) for one in components) if components else 0.0
@@ -115,7 +115,7 @@ def connecting_orbits(
             for way in _ways(unstable, directions, rng):
                 shots += 1
                 leg = LEAVE * np.log(1 / OFFSET) / rates[-1]
-                end = _rest(velocity, one.points[i] + OFFSET * one.h * way, leg, radius or 10 * max(1.0, far))
+                end = _rest(problem.follow, one.points[i] + OFFSET * one.h * way, leg, radius or 10 * max(1.0, far))
                 target = home(components, end) if end is not None else None
                 if end is None or target is None:
                     lost += 1
@@ -143,20 +143,17 @@ def _ways(unstable: Array, directions: int, rng: np.random.Generator) -> list[Ar
     return ways
 
 
-def _rest(velocity: Callable[[Array], Array], start: Array, leg: float, radius: float) -> Array | None:
+def _rest(follow: Follow, start: Array, time: float, radius: float) -> Array | None:
     """Return where the orbit comes to rest, or None if it leaves the ball or does not within all legs."""
-    from scipy.integrate import solve_ivp
-
-    point, fastest = start, 0.0
+    state, fastest = start, 0.0
     for _ in range(LEGS):
-        orbit = solve_ivp(lambda t, z: velocity(z), (0.0, leg), point, method="LSODA", rtol=RTOL, atol=ATOL)
-        point = orbit.y[:, -1]
-        if not orbit.success or not np.isfinite(point).all() or np.linalg.norm(point) > radius:
+        leg = follow(state, time)
+        if leg is None or np.linalg.norm(leg.state[: start.size]) > radius:
             return None
-        fastest = max(fastest, float((np.linalg.norm(np.diff(orbit.y), axis=0) / np.diff(orbit.t)).max()))
-        if np.linalg.norm(velocity(point)) <= AT_REST * fastest:
-            return point
-        leg *= 2
+        state, fastest = leg.state, max(fastest, leg.fastest)
+        if leg.last <= AT_REST * fastest:
+            return state[: start.size]
+        time *= 2
     return None
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from subriem.core.protocols import Array, Map
+from subriem.critical.legs import Follow
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +34,8 @@ class RestProblem:
         How many coordinates, the first ones, are those of the user's space; the rest are multipliers.
     canonical : callable, optional
         z -> the representative of its orbit under the symmetries of the problem (of a network: permutations and signs).
-    velocity : callable, optional
-        z -> z' (n,), where the motion is that of a field.
+    follow : callable, optional
+        (state, time) -> where the motion has gone, a `Leg`.
     """
 
     map: Map
@@ -45,4 +46,4 @@ class RestProblem:
     output: Map | None = None
     shown: int = 0
     canonical: Callable[[Array], Array] | None = None
-    velocity: Callable[[Array], Array] | None = None
+    follow: Follow | None = None

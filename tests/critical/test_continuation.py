@@ -74,9 +74,7 @@ def test_a_potential_with_a_parameter():
     assert found.spectrum.real == pytest.approx(expected, abs=1e-7)
     assert problem.gradient
     assert problem.cost is not None
-    assert problem.velocity is not None
     assert problem.cost(points[0]) == pytest.approx((0.25 - p[0]) ** 2 / 4 - 0.5)
-    assert problem.velocity(np.array([0.5, 0.1, 2.0]))[2] == 0.0
     assert len(set(made)) == len(made)  # each made once
 
 

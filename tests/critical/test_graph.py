@@ -2,7 +2,7 @@
 
 import json
 import xml.etree.ElementTree as ElementTree
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import casadi as ca
 import networkx
@@ -13,7 +13,9 @@ from scipy.spatial import cKDTree
 import subriem as sr
 from subriem.critical.adapters import rest_problem
 from subriem.critical.component import Component, component
+from subriem.critical.daemap import Companion
 from subriem.critical.graph import connecting_orbits, graph_json, home, write_graphml
+from subriem.critical.legs import Leg, dae_legs, field_legs
 from subriem.critical.morsebott import morse_bott_count
 from subriem.critical.problem import RestProblem
 from subriem.critical.stability import unstable_directions
@@ -274,3 +276,64 @@ def test_what_cannot_be_counted_is_refused(torus):
     still = RestProblem(problem.map, problem.names, problem.linearize)
     with pytest.raises(sr.ProblemError, match="cannot be followed"):
         connecting_orbits(still, families)
+
+
+def test_a_damped_pendulum_falls():
+    """A DAE of index 3: from the top (index 1) to the bottom, either way."""
+
+    @sr.dae(variables="x y lam", parameters={"g": 9.81})
+    def pendulum(t, v, d, p):
+        return {
+            "horizontal": d(v.x, 2) + v.lam * v.x + 4 * d(v.x),
+            "vertical": d(v.y, 2) + v.lam * v.y + 4 * d(v.y) + p.g,
+            "rod": v.x**2 + v.y**2 - 1,
+        }
+
+    problem = rest_problem(pendulum)
+    families = [isolated(problem, [0, height, -9.81 / height]) for height in (-1.0, 1.0)]
+    assert [one.index for one in families] == [0, 1]
+    graph = connecting_orbits(problem, families)
+    assert (list(graph.edges), graph.graph) == ([(1, 0)], {"shots": 2, "lost": 0})
+
+
+def test_slow_ends_are_waited_for():
+    """y' = (x - y)/1000: the last legs are much longer than the first."""
+    field = rest_problem(sr.map(lambda z: [z[0] - z[0] ** 3, (z[0] - z[1]) / 1000], 2), field=True)
+    families = [isolated(field, [x, x]) for x in (-1.0, 0.0, 1.0)]
+    graph = connecting_orbits(field, families, charts=1)
+    assert (sorted(graph.edges), graph.graph["lost"]) == ([(1, 0), (1, 2)], 0)
+
+
+def test_rest_is_relative_to_the_whole_orbit():
+    legs = iter(
+        [Leg(np.array([0.5]), 1.0, 0.5), Leg(np.array([1.0]), 1e-7, 1e-7), Leg(np.array([1.0]), 1.0, 0.5), None]
+    )
+    field = rest_problem(sr.map(lambda x: [x[0] - x[0] ** 3], 1), field=True)
+    families = [isolated(field, [0.0]), isolated(field, [1.0])]
+    graph = connecting_orbits(replace(field, follow=lambda state, time: next(legs)), families)
+    assert (graph.edges[0, 1]["count"], graph.graph) == (1, {"shots": 2, "lost": 1})
+    assert next(legs, "spent") == "spent"
+
+
+def test_legs_of_a_field():
+    leg = field_legs(lambda z: -z)(np.array([1.0]), 2.0)
+    assert leg is not None
+    assert leg.state[0] == pytest.approx(np.exp(-2), rel=1e-7)
+    assert leg.last == pytest.approx(np.exp(-2), rel=1e-7)
+    assert leg.fastest == pytest.approx(1.0, rel=1e-2)
+    assert field_legs(lambda z: np.sqrt(1 - z) if z[0] < 0.9 else z * np.nan)(np.array([0.0]), 2.0) is None
+
+
+def test_legs_of_a_dae():
+    """x' = x^2: x = 1/(1 - t) escapes at t = 1."""
+
+    @sr.dae(variables="x")
+    def escaping(t, v, d, p):
+        return {"motion": d(v.x) - v.x**2}
+
+    follow = dae_legs(Companion(escaping, 0.0))
+    leg = follow(np.array([1.0]), 0.75)
+    assert leg is not None
+    assert leg.state[0] == pytest.approx(4.0, rel=1e-6)
+    assert leg.last == leg.fastest == pytest.approx(16.0, rel=1e-6)
+    assert follow(np.array([1.0]), 2.0) is None
