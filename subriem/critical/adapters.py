@@ -4,48 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Protocol, cast
 
-import numpy as np
-
-from subriem.core.equilibrated import kernel_basis
 from subriem.core.errors import ProblemError
-from subriem.core.map import NumpyMap, parameter_name
-from subriem.core.protocols import Array, Cost, Map
+from subriem.core.map import parameter_name
+from subriem.core.protocols import Array, Map
 from subriem.core.rank import DEFAULT_RANK, RankPolicy
 from subriem.critical.constrainedmap import ConstrainedField, ConstrainedMap
-from subriem.critical.daemap import Companion
-from subriem.critical.gradientmap import GradientMap, ResidualMap
-from subriem.critical.legs import dae_legs, field_legs
+from subriem.critical.daemap import Companion, NumericRest
+from subriem.critical.gradientmap import FieldMotion, FlowMotion, GradientFlow, GradientMap, ResidualMap
+from subriem.critical.legs import DaeLegs, FieldLegs
 from subriem.critical.problem import RestProblem
 from subriem.reduction.dae import DAE
 from subriem.reduction.numeric import NumericDAE
-
-
-class GradientFlow(Protocol):
-    """What is asked of a flow theta' = -A(theta) grad_x C, A = D^+, D^T (D D^T + damping)^{-1} or D^T, by `kind`."""
-
-    @property
-    def map(self) -> Map:
-        """The map theta -> x."""
-        ...
-
-    @property
-    def cost(self) -> Cost:
-        """The cost C of x."""
-        ...
-
-    @property
-    def kind(self) -> str:
-        """Either "adapted" or "standard"."""
-        ...
-
-    @property
-    def damping(self) -> float:
-        """The damping mu >= 0."""
-        ...
-
-    def velocity(self, theta: Array, rank: RankPolicy, /) -> Array:
-        """Return theta'."""
-        ...
 
 
 class _Symmetric(Protocol):
@@ -139,37 +108,22 @@ def _map(source: Map, field: bool) -> RestProblem:
             "one component for each variable",
             "field=False for the set F = 0",
         )
-    unit = np.eye(source.n_in)
-    return RestProblem(
-        source, _names(source), lambda z: (unit, source.jacobian(z)), shown=source.n_in, follow=field_legs(source.value)
-    )
+    motion = FieldMotion(source)
+    return RestProblem(source, _names(source), motion.linearize, shown=source.n_in, follow=FieldLegs(source.value))
 
 
 def _flow(flow: GradientFlow, zero_loss: bool, rank: RankPolicy) -> RestProblem:
-    source, cost = flow.map, flow.cost
-    gradient, unit = GradientMap(source, cost), np.eye(source.n_in)
-
-    def linearize(theta: Array) -> tuple[Array, Array]:
-        hessian = gradient.jacobian(theta)
-        if flow.kind == "standard":
-            return unit, -hessian
-        D = source.jacobian(theta)
-        rest = flow.damping * unit
-        if not flow.damping:
-            kernel = kernel_basis(D / (np.abs(D).max() or 1.0), rank)
-            rest = kernel @ kernel.T
-        return D.T @ D + rest, -hessian
-
+    source, cost, motion = flow.map, flow.cost, FlowMotion(flow, rank)
     return RestProblem(
-        map=ResidualMap(source, cost) if zero_loss else gradient,
+        map=ResidualMap(source, cost) if zero_loss else GradientMap(source, cost),
         names=_names(source),
-        linearize=linearize,
+        linearize=motion.linearize,
         gradient=True,
-        cost=lambda theta: cost.value(source.value(theta)),
+        cost=motion.energy,
         output=source if cost.is_quadratic else None,  # Proposition R (docs: mathematics, §3) needs |x - y|^2
         shown=source.n_in,
         canonical=cast(_Symmetric, source).canonical if "canonical" in source.capabilities else None,
-        follow=field_legs(lambda theta: flow.velocity(theta, rank)),
+        follow=FieldLegs(motion.velocity),
     )
 
 
@@ -181,25 +135,19 @@ def _constrained(flow: ConstrainedField, rank: RankPolicy) -> RestProblem:
         names=tuple(f"y[{i}]" for i in range(flow.dim)),
         linearize=source.pencil,
         gradient=not forms,
-        cost=lambda y: float(flow.cost(y)[0]),
+        cost=source.energy,
         shown=flow.dim,
-        follow=field_legs(lambda y: source.value(y)[: flow.dim]),
+        follow=FieldLegs(source.velocity),
     )
 
 
 def _dae(dae: DAE, t: float) -> RestProblem:
     companion = Companion(dae, t)
     return RestProblem(
-        companion.rest(), dae.variables, companion.pencil, shown=len(dae.variables), follow=dae_legs(companion)
+        companion.rest(), dae.variables, companion.pencil, shown=len(dae.variables), follow=DaeLegs(companion)
     )
 
 
 def _numeric(dae: NumericDAE, t: float) -> RestProblem:
-    rest = np.zeros(dae.n)
-
-    def linearize(y: Array) -> tuple[Array, Array]:
-        by_y, by_dy = dae.jacobian(t, y, rest)
-        return by_dy, -by_y
-
-    source = NumpyMap(lambda y: dae.residual(t, y, rest), lambda y: dae.jacobian(t, y, rest)[0], dae.n, dae.n)
-    return RestProblem(source, dae.variables, linearize, shown=dae.n)
+    source = NumericRest(dae, t)
+    return RestProblem(source, dae.variables, source.pencil, shown=dae.n)

@@ -116,6 +116,14 @@ class ConstrainedMap:
         """Return the transposed Jacobian times w."""
         return self.jacobian(y).T @ w
 
+    def energy(self, y: Array) -> float:
+        """Return H(y)."""
+        return float(self.flow.cost(y)[0])
+
+    def velocity(self, y: Array) -> Array:
+        """Return v, shape (n,)."""
+        return self.value(y)[: self.n_in]
+
     def pencil(self, y: Array) -> tuple[Array, Array]:
         """Return (E, A) of the motion dy' = dv on dphi dy = 0."""
         A = self.jacobian(y)

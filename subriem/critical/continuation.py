@@ -97,13 +97,18 @@ def _map(source: Map, parameter: str) -> RestProblem:
             "fix the other parameters",
         )
     names = rest_problem(source).names[:n]
-    unit = np.eye(n + 1)
-    return RestProblem(
-        source,
-        (*names, parameter),
-        lambda z: (unit, np.vstack([source.jacobian(z), np.zeros(n + 1)])),
-        shown=n,
-    )
+    return RestProblem(source, (*names, parameter), _MapFamily(source).linearize, shown=n)
+
+
+@dataclass(frozen=True, eq=False)
+class _MapFamily:
+    """z' = F(z, p), p' = 0."""
+
+    source: Map
+
+    def linearize(self, z: Array) -> tuple[Array, Array]:
+        """Return the pencil of (z, p)."""
+        return np.eye(z.size), np.vstack([self.source.jacobian(z), np.zeros(z.size)])
 
 
 def _dae(dae: DAE, parameter: str, t: float) -> RestProblem:
@@ -121,12 +126,23 @@ def _dae(dae: DAE, parameter: str, t: float) -> RestProblem:
     data[place] = z[n]
     jets = ca.vertcat(*(z[j] if k == 0 else ca.SX(0) for j, k in dae.places))
     source = CasadiMap(z, dae.function(ca.DM(t), jets, data))
-    companion = lru_cache(KEPT)(lambda p: Companion(dae.with_parameters(**{parameter: p}), t))
+    family = _DaeFamily(source, Companion(dae, t), place)
+    return RestProblem(source, (*dae.variables, parameter), family.linearize, shown=n)
 
-    def linearize(z: Array) -> tuple[Array, Array]:
-        return _resting(*companion(float(z[n])).pencil(z[:n]), source.jacobian(z))
 
-    return RestProblem(source, (*dae.variables, parameter), linearize, shown=n)
+@dataclass(frozen=True, eq=False)
+class _DaeFamily:
+    """A DAE with one of its data as a variable at rest."""
+
+    source: CasadiMap
+    companion: Companion
+    place: int
+
+    def linearize(self, z: Array) -> tuple[Array, Array]:
+        """Return the pencil of (z, p)."""
+        q = self.companion.dae.data(self.companion.t)
+        q[self.place] = z[-1]
+        return _resting(*self.companion.pencil(z[:-1], q), self.source.jacobian(z))
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,14 +7,43 @@ from typing import Protocol, cast
 
 import numpy as np
 
+from subriem.core.equilibrated import kernel_basis
 from subriem.core.protocols import Array, Cost, Map
-from subriem.core.rank import EPS
+from subriem.core.rank import EPS, RankPolicy
 
 
 class _Curved(Protocol):
     """What the capability "hvp" of a map means."""
 
     def hvp(self, theta: Array, lam: Array, v: Array, /) -> Array: ...
+
+
+class GradientFlow(Protocol):
+    """What is asked of a flow theta' = -A(theta) grad_x C, A = D^+, D^T (D D^T + damping)^{-1} or D^T, by `kind`."""
+
+    @property
+    def map(self) -> Map:
+        """The map theta -> x."""
+        ...
+
+    @property
+    def cost(self) -> Cost:
+        """The cost C of x."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """Either "adapted" or "standard"."""
+        ...
+
+    @property
+    def damping(self) -> float:
+        """The damping mu >= 0."""
+        ...
+
+    def velocity(self, theta: Array, rank: RankPolicy, /) -> Array:
+        """Return theta'."""
+        ...
 
 
 def curvature(source: Map, theta: Array, lam: Array, v: Array) -> Array:
@@ -112,3 +141,41 @@ def weighted(cost: Cost, x: Array, D: Array) -> Array:
     if cost.rate is not None:
         return cost.rate * D
     return np.stack([cost.hvp(x, column) for column in D.T], axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class FlowMotion:
+    """The motion of a gradient flow around its rest points."""
+
+    flow: GradientFlow
+    rank: RankPolicy
+
+    def energy(self, theta: Array) -> float:
+        """Return the cost."""
+        return self.flow.cost.value(self.flow.map.value(theta))
+
+    def velocity(self, theta: Array) -> Array:
+        """Return theta'."""
+        return self.flow.velocity(theta, self.rank)
+
+    def linearize(self, theta: Array) -> tuple[Array, Array]:
+        """Return (E, -Hess C) with E = 1, D^T D + damping, or D^T D + 1 - P, P the projector on range D^T."""
+        hessian, unit = GradientMap(self.flow.map, self.flow.cost).jacobian(theta), np.eye(theta.size)
+        if self.flow.kind == "standard":
+            return unit, -hessian
+        D = self.flow.map.jacobian(theta)
+        if self.flow.damping:
+            return D.T @ D + self.flow.damping * unit, -hessian
+        kernel = kernel_basis(D / (np.abs(D).max() or 1.0), self.rank)
+        return D.T @ D + kernel @ kernel.T, -hessian
+
+
+@dataclass(frozen=True, eq=False)
+class FieldMotion:
+    """The motion z' = F(z)."""
+
+    source: Map
+
+    def linearize(self, z: Array) -> tuple[Array, Array]:
+        """Return (1, dF/dz)."""
+        return np.eye(self.source.n_in), self.source.jacobian(z)

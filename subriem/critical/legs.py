@@ -37,34 +37,38 @@ class Leg:
 Follow = Callable[[Array, float], Leg | None]
 
 
-def field_legs(velocity: Callable[[Array], Array]) -> Follow:
-    """Return how to follow z' = velocity(z), stiff or not."""
+@dataclass(frozen=True, eq=False)
+class FieldLegs:
+    """How to follow z' = velocity(z), stiff or not: a `Follow`."""
 
-    def leg(state: Array, time: float) -> Leg | None:
+    velocity: Callable[[Array], Array]
+
+    def __call__(self, state: Array, time: float) -> Leg | None:
+        """Return the leg, or None."""
         from scipy.integrate import solve_ivp
 
-        orbit = solve_ivp(lambda t, z: velocity(z), (0.0, time), state, method="LSODA", rtol=RTOL, atol=ATOL)
+        orbit = solve_ivp(lambda t, z: self.velocity(z), (0.0, time), state, method="LSODA", rtol=RTOL, atol=ATOL)
         end = orbit.y[:, -1]
         if not orbit.success or not np.isfinite(end).all():
             return None
         mean = np.linalg.norm(np.diff(orbit.y), axis=0) / np.diff(orbit.t)
-        return Leg(end, float(mean.max()), float(np.linalg.norm(velocity(end))))
-
-    return leg
+        return Leg(end, float(mean.max()), float(np.linalg.norm(self.velocity(end))))
 
 
-def dae_legs(companion: Companion) -> Follow:
-    """Return how to follow a DAE from the consistent point nearest to a state."""
-    dae, t = companion.dae, float(companion.t[0])
-    names = [jet_name(dae.variables[j], k) for j, k in companion.column]
-    rates = [jet_name(name, 1) for name, order in zip(dae.variables, dae.orders, strict=True) if order]
+@dataclass(frozen=True, eq=False)
+class DaeLegs:
+    """How to follow a DAE from the consistent point nearest to a state: a `Follow`."""
 
-    def leg(state: Array, time: float) -> Leg | None:
+    companion: Companion
+
+    def __call__(self, state: Array, time: float) -> Leg | None:
+        """Return the leg, or None."""
+        dae, t = self.companion.dae, self.companion.t
+        names = [jet_name(dae.variables[j], k) for j, k in self.companion.column]
+        rates = [jet_name(name, 1) for name, order in zip(dae.variables, dae.orders, strict=True) if order]
         start = dict(zip(names, state.tolist(), strict=False))  # derivatives are missing at first
         orbit = solve(dae, (t, t + time), start, rtol=RTOL, atol=ATOL, throw=False)
         if not orbit.success:
             return None
         speed = np.linalg.norm([orbit[name] for name in rates], axis=0)
         return Leg(np.array([orbit[name][-1] for name in names]), float(speed.max()), float(speed[-1]))
-
-    return leg

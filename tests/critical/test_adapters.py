@@ -1,5 +1,6 @@
 """Rest points of maps, flows, constrained flows and DAEs: derivatives, linearised motions, symmetries."""
 
+import pickle
 from typing import Any
 
 import casadi as ca
@@ -110,6 +111,16 @@ def test_jacobians_are_derivatives(name):
         sr.check_map(problem.map, point, seed=seed)
     assert len(problem.names) == problem.map.n_in == problem.shown == point.size
     assert problem.map.value(point).shape == (problem.map.n_out,)
+
+
+@pytest.mark.parametrize("name", [name for name in PROBLEMS if name not in ("NumPy", "numeric")])  # they hold lambdas
+def test_problems_go_to_other_processes(name):
+    problem, point = PROBLEMS[name]()
+    again = pickle.loads(pickle.dumps(problem))
+    assert np.array_equal(again.map.value(point), problem.map.value(point))
+    assert all(map(np.array_equal, again.linearize(point), problem.linearize(point)))
+    assert (again.cost is None) or again.cost(point) == problem.cost(point)
+    assert np.array_equal(again.follow(point, 1e-3).state, problem.follow(point, 1e-3).state)
 
 
 def test_zero_loss_equations_are_the_residual():

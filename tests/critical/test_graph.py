@@ -15,7 +15,7 @@ from subriem.critical.adapters import rest_problem
 from subriem.critical.component import Component, component
 from subriem.critical.daemap import Companion
 from subriem.critical.graph import connecting_orbits, graph_json, home, write_graphml
-from subriem.critical.legs import Leg, dae_legs, field_legs
+from subriem.critical.legs import DaeLegs, FieldLegs, Leg
 from subriem.critical.morsebott import morse_bott_count
 from subriem.critical.problem import RestProblem
 from subriem.critical.stability import unstable_directions
@@ -316,12 +316,12 @@ def test_rest_is_relative_to_the_whole_orbit():
 
 
 def test_legs_of_a_field():
-    leg = field_legs(lambda z: -z)(np.array([1.0]), 2.0)
+    leg = FieldLegs(lambda z: -z)(np.array([1.0]), 2.0)
     assert leg is not None
     assert leg.state[0] == pytest.approx(np.exp(-2), rel=1e-7)
     assert leg.last == pytest.approx(np.exp(-2), rel=1e-7)
     assert leg.fastest == pytest.approx(1.0, rel=1e-2)
-    assert field_legs(lambda z: np.sqrt(1 - z) if z[0] < 0.9 else z * np.nan)(np.array([0.0]), 2.0) is None
+    assert FieldLegs(lambda z: np.sqrt(1 - z) if z[0] < 0.9 else z * np.nan)(np.array([0.0]), 2.0) is None
 
 
 def test_legs_of_a_dae():
@@ -331,7 +331,7 @@ def test_legs_of_a_dae():
     def escaping(t, v, d, p):
         return {"motion": d(v.x) - v.x**2}
 
-    follow = dae_legs(Companion(escaping, 0.0))
+    follow = DaeLegs(Companion(escaping, 0.0))
     leg = follow(np.array([1.0]), 0.75)
     assert leg is not None
     assert leg.state[0] == pytest.approx(4.0, rel=1e-6)
