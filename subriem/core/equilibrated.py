@@ -179,6 +179,18 @@ def weakest_direction(matrix: Array) -> Array:
     return np.linalg.svd(matrix / np.where(lengths > 0, lengths, 1.0))[2][-1]
 
 
+def polar(matrix: Array, policy: RankPolicy) -> tuple[Array, Array, Array]:
+    """Return W, S and S^-1 of the polar decomposition D = W S, with S = 1 on ker D in the place of 0.
+
+    W (n, K) is an isometry from range D^T to range D and 0 on ker D, S (K, K) is symmetric positive definite.
+    """
+    left, sigma, right = np.linalg.svd(matrix, full_matrices=False)
+    r = policy.decide(sigma).rank
+    left, sigma, right = left[:, :r], sigma[:r], right[:r]
+    kernel = np.eye(matrix.shape[1]) - right.T @ right
+    return left @ right, (right.T * sigma) @ right + kernel, (right.T / sigma) @ right + kernel
+
+
 def singular_triplet(matrix: Array, number: int) -> tuple[float, Array, Array]:
     """Return the singular value of this number, from 1 for the largest, with its left and right singular vectors."""
     left, sigma, right = compact_svd(matrix)

@@ -7,7 +7,7 @@ from typing import Protocol, cast
 
 import numpy as np
 
-from subriem.core.equilibrated import kernel_basis
+from subriem.core.equilibrated import polar
 from subriem.core.protocols import Array, Cost, Map
 from subriem.core.rank import EPS, RankPolicy
 
@@ -79,11 +79,16 @@ class GradientMap:
 
     def jacobian(self, theta: Array) -> Array:
         """Return their Jacobian."""
+        D, pushed, bent = self.parts(theta)
+        hessian = D.T @ pushed + bent
+        return (hessian + hessian.T) / 2
+
+    def parts(self, theta: Array) -> tuple[Array, Array, Array]:
+        """Return D, C'' D and sum_a (dC/dx_a) D^2 x_a."""
         x, D = self.source.value(theta), self.source.jacobian(theta)
         push = self.cost.gradient(x)
         bent = np.stack([curvature(self.source, theta, push, unit) for unit in np.eye(self.n_in)])
-        hessian = D.T @ weighted(self.cost, x, D) + bent
-        return (hessian + hessian.T) / 2
+        return D, weighted(self.cost, x, D), (bent + bent.T) / 2
 
     def jvp(self, theta: Array, v: Array) -> Array:
         """Return the Jacobian times v."""
@@ -159,15 +164,19 @@ class FlowMotion:
         return self.flow.velocity(theta, self.rank)
 
     def linearize(self, theta: Array) -> tuple[Array, Array]:
-        """Return (E, -Hess C) with E = 1, D^T D + damping, or D^T D + 1 - P, P the projector on range D^T."""
-        hessian, unit = GradientMap(self.flow.map, self.flow.cost).jacobian(theta), np.eye(theta.size)
+        """Return (E, A) with E^-1 A = -Hess C, -(D^T D + damping)^-1 Hess C, or -(D^T D + 1 - P)^-1 Hess C.
+
+        P is the projector on range D^T. For the last, with D = W S, E = S and A = -S^-1 Hess C, where S^-1 D^T = W^T:
+        so the condition of D is not squared.
+        """
+        gradient, unit = GradientMap(self.flow.map, self.flow.cost), np.eye(theta.size)
         if self.flow.kind == "standard":
-            return unit, -hessian
-        D = self.flow.map.jacobian(theta)
+            return unit, -gradient.jacobian(theta)
+        D, pushed, bent = gradient.parts(theta)
         if self.flow.damping:
-            return D.T @ D + self.flow.damping * unit, -hessian
-        kernel = kernel_basis(D / (np.abs(D).max() or 1.0), self.rank)
-        return D.T @ D + kernel @ kernel.T, -hessian
+            return D.T @ D + self.flow.damping * unit, -(D.T @ pushed + bent)
+        isometry, root, inverse = polar(D, self.rank)
+        return root, -(isometry.T @ pushed + inverse @ bent)
 
 
 @dataclass(frozen=True, eq=False)

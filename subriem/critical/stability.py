@@ -188,7 +188,8 @@ def _output(
     rank = np.array([decide(output.jacobian(theta), policy, scale).rank for theta in thetas])
     constant = all(look.holds for look in looks) and len(set(rank.tolist())) == 1
     if constant and problem.gradient and problem.linearize is not None:
-        hessians = [problem.linearize(points[i])[1] for i in _spread(len(points))]
+        pencils = [problem.linearize(points[i]) for i in _spread(len(points))]
+        hessians = [E @ A for E, A in pencils]  # (1, -Hess C), or (S, -S^-1 Hess C): see FlowMotion
         left = [np.abs(one @ look.kernel).max(initial=0.0) for one, look in zip(hessians, looks, strict=True)]
         constant = all(part <= KERNEL * np.abs(one).max() for part, one in zip(left, hessians, strict=True))
     return rank, constant, output.n_in - int(rank[0]) if constant else None

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import subriem as sr
+from subriem.core.gaussnewton import gauss_newton
 from subriem.critical.adapters import rest_problem
 from subriem.critical.problem import RestProblem
 from subriem.critical.stability import stability
@@ -266,3 +267,17 @@ def test_the_index_is_that_of_the_cost_for_both_flows():
 def test_proposition_r_is_not_asked_of_other_costs():
     """Of a potential D = 1 has full rank, which says nothing of its rest points."""
     assert rest_problem(sr.flows.potential(lambda x: (ca.sumsqr(x) - 1) ** 2, 2)).output is None
+
+
+def test_an_ill_conditioned_zero_loss_set():
+    """Singular values of D over seven decades: the adapted rates are still 1/N, n times, and 0 along the set."""
+    net = sr.flows.network([1, 2, 1], np.linspace(-3, 3, 6)[:, None])
+    start = 2 * net.initial(seed=3)
+    flow = sr.flows.adapted(net, sr.flows.squared_error(net.value(start)[:, None]))
+    problem = rest_problem(flow, zero_loss=True)
+    nudged = start + 0.01 * np.random.default_rng(0).standard_normal(7)
+    theta = gauss_newton(problem.map, nudged, np.zeros(6), tolerance=1e-13, steps=50).theta
+    assert np.linalg.cond(net.jacobian(theta)) > 1e7
+    found = stability(problem, theta[None], np.zeros((1, 7, 0)), POLICY)
+    assert (found.index[0], found.nullity[0], found.constant_rank, found.dimension) == (0, 1, True, 1)
+    assert np.sort(found.spectrum[0].real)[:6] == pytest.approx(-np.ones(6) / 6, rel=1e-2)
