@@ -1,0 +1,303 @@
+"""An atlas of a manifold of rest points: charts at an even spacing, grown from one point over its component."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from subriem.core.bordered import Bordered
+from subriem.core.budget import Budget, CancelToken, Meter
+from subriem.core.errors import ProblemError
+from subriem.core.protocols import Array
+from subriem.core.status import Status
+from subriem.critical.charts import Charts, Neighbours
+from subriem.critical.corrector import correct
+from subriem.critical.system import System
+
+#: Largest angle between the tangent spaces of a chart and the one it was reached from (rad), and the one aimed at.
+TILT, AIM = 0.6, 0.3
+#: Charts of one sheet are at least this far from each other, in units of h.
+APART = 0.7
+#: How far a chart may lie off the tangent space of another of its sheet, relative to their distance.
+OFF = 0.3
+#: First spacing in units of the box, and how often it is halved.
+FIRST, HALVINGS = 0.1, 8
+#: A step that fails is tried in this many parts.
+PARTS = (1, 2, 4)
+#: Directions in which charts are looked for around one, for dimension 2 and 3.
+AROUND = (12, 42)
+
+
+@dataclass(frozen=True, eq=False)
+class Atlas:
+    """Charts of one component, and what is needed to go on; made by `trace` and `extend`.
+
+    Attributes
+    ----------
+    charts : Charts
+    waiting : (M,) ndarray of int
+        Charts around which others are still to be looked for: none left if the component is covered.
+    leaves_box : bool
+        Whether the manifold goes on outside the box.
+    ends : (E, n) ndarray
+        Charts from which a step could not be made in parts either: beside them the manifold is not smooth.
+    fixed : bool
+        Whether the spacing was chosen; otherwise it is halved where the manifold is curved.
+    status : Status
+        SUCCESS where the component is covered inside the box.
+    message : str
+    evaluations : int
+        Jacobians computed.
+    """
+
+    charts: Charts
+    waiting: NDArray[np.intp]
+    leaves_box: bool
+    ends: Array
+    fixed: bool
+    status: Status
+    message: str
+    evaluations: int
+
+
+def trace(
+    system: System,
+    z: Array,
+    tangent: Array,
+    cokernel: Array,
+    *,
+    step: float | None = None,
+    budget: Budget | None = None,
+    cancel: CancelToken | None = None,
+) -> Atlas:
+    """Cover the manifold of rest points through z by charts, inside the box.
+
+    Parameters
+    ----------
+    system : System
+    z : (n,) ndarray
+    tangent : (n, k) ndarray
+        Orthonormal basis of the tangent space at z, k <= 3.
+    cokernel : (m, m - n + k) ndarray
+        Orthonormal basis of the left null space of the Jacobian.
+    step : float, optional
+        Spacing h, in units of z; else so small that neighbouring tangent spaces differ by less than 0.6 rad.
+    budget : Budget, optional
+        `steps` are charts.
+    cancel : CancelToken, optional
+
+    Returns
+    -------
+    Atlas
+
+    Raises
+    ------
+    ProblemError
+        If k > 3.
+    """
+    if tangent.shape[1] > 3:
+        raise ProblemError(
+            "a manifold of this dimension cannot be traced",
+            f"dimension {tangent.shape[1]}",
+            "at most 3",
+            "trace=False, or further equations that cut it",
+        )
+    first = _Chart(z, tangent, cokernel, _determinant(system, z, tangent, cokernel), system.norm(z))
+    h = step if step is not None else _first_step(system, first)
+    return extend(system, _start(first, h, step is not None), budget=budget, cancel=cancel)
+
+
+def extend(system: System, atlas: Atlas, *, budget: Budget | None = None, cancel: CancelToken | None = None) -> Atlas:
+    """Go on with an atlas that a budget or a cancellation ended; the budget's `steps` are further charts."""
+    meter = Meter(budget or Budget())
+    for halving in range(HALVINGS + 1):
+        growth = _Growth(system, atlas, may_halve=not atlas.fixed and halving < HALVINGS)
+        found = growth.run(meter, cancel)
+        if found is not None:
+            return found
+        atlas = replace(
+            _start(growth.chart(0), atlas.charts.h / 2, False), evaluations=atlas.evaluations + growth.evaluations
+        )
+    raise AssertionError("the last spacing is kept")
+
+
+@dataclass(frozen=True, eq=False)
+class _Chart:
+    z: Array
+    tangent: Array
+    cokernel: Array
+    determinant: tuple[float, float]
+    residual: float
+
+
+def _determinant(system: System, z: Array, tangent: Array, cokernel: Array) -> tuple[float, float]:
+    return Bordered(system.jacobian(z), tangent, cokernel).determinant()
+
+
+def _start(first: _Chart, h: float, fixed: bool) -> Atlas:
+    charts = Charts(
+        first.z[None], first.tangent[None], first.cokernel[None], np.array([first.determinant]),
+        np.array([first.residual]), h,
+    )  # fmt: skip
+    none = np.zeros((0, first.z.size))
+    waiting = np.zeros(1 if first.tangent.shape[1] else 0, dtype=np.intp)
+    return Atlas(charts, waiting, False, none, fixed, Status.BUDGET_SPENT, "", 1)
+
+
+def _first_step(system: System, chart: _Chart) -> float:
+    """Return a spacing at which the tangent space turns by no more than is aimed at, around the first chart."""
+    h = FIRST * system.size
+    if not chart.tangent.shape[1]:
+        return h
+    for _ in range(HALVINGS):
+        steps = np.vstack([chart.tangent.T, -chart.tangent.T])
+        turned = [stepped(system, chart.z, chart.tangent, chart.cokernel, h * step) for step in steps]
+        if all(one is not None and one[3] <= AIM for one in turned):
+            break
+        h /= 2
+    return h
+
+
+def stepped(
+    system: System, z: Array, tangent: Array, cokernel: Array, v: Array
+) -> tuple[Array, Array, Array, float, float, tuple[float, float]] | None:
+    """Return the rest point above z + v, its bases, their tilt, |F| and the determinant; None if there is none."""
+    reach = float(np.linalg.norm(v))
+    found = correct(system, z + v, tangent, cokernel, reach)
+    if found is None or found[1] > system.zero:
+        return None
+    q, residual = found
+    bordered = Bordered(system.jacobian(q), tangent, cokernel)
+    try:
+        turned, left, tilt = bordered.turned()
+        determinant = Bordered(bordered.matrix, turned, left).determinant()
+    except np.linalg.LinAlgError:
+        return None
+    return q, turned, left, tilt, residual, determinant
+
+
+def around(k: int) -> Array:
+    """Return unit vectors of R^k, spread evenly, as rows."""
+    if k == 1:
+        return np.array([[1.0], [-1.0]])
+    count = AROUND[k - 2]
+    number = np.arange(count)
+    if k == 2:
+        angle = 2 * np.pi * number / count
+        return np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    height = 1 - (2 * number + 1) / count
+    angle, radius = number * np.pi * (3 - np.sqrt(5)), np.sqrt(1 - height**2)
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle), height], axis=1)
+
+
+@dataclass(eq=False)
+class _Growth:
+    """The charts while they grow, in arrays with room."""
+
+    system: System
+    atlas: Atlas
+    may_halve: bool
+    evaluations: int = 0
+    count: int = 0
+    ends: list[Array] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        charts = self.atlas.charts
+        self.h, self.count = charts.h, len(charts)
+        self.leaves = self.atlas.leaves_box
+        self.evaluations = self.atlas.evaluations
+        self.ends = list(self.atlas.ends)
+        self.waiting = deque(self.atlas.waiting.tolist())
+        self.arrays = [charts.points, charts.tangents, charts.cokernels, charts.determinants, charts.residuals]
+        self.arrays = [array.copy() for array in self.arrays]
+        self.neighbours = Neighbours()
+        self.directions = around(charts.dimension) if charts.dimension else np.zeros((0, 0))
+
+    def chart(self, i: int) -> _Chart:
+        points, tangents, cokernels, determinants, residuals = self.arrays
+        return _Chart(points[i], tangents[i], cokernels[i], tuple(determinants[i]), residuals[i])
+
+    def _add(self, entries: tuple[object, ...]) -> None:
+        if self.count == len(self.arrays[0]):
+            self.arrays = [np.concatenate([array, np.empty_like(array)]) for array in self.arrays]
+        for array, entry in zip(self.arrays, entries, strict=True):
+            array[self.count] = entry
+        self.waiting.append(self.count)
+        self.count += 1
+
+    def run(self, meter: Meter, cancel: CancelToken | None) -> Atlas | None:
+        """Grow until all is covered or the budget is spent; None if the spacing is to be halved."""
+        begun = self.count
+        while self.waiting:
+            if cancel is not None and cancel.reason:
+                return self._end(Status.CANCELLED, cancel.reason)
+            spent = meter.spent(self.count - begun, self.evaluations)
+            if spent:
+                return self._end(Status.BUDGET_SPENT, spent)
+            if not self._surround(self.waiting[0]):
+                return None
+            self.waiting.popleft()
+        return self._end(Status.SUCCESS, "covered inside the box" if self.leaves else "covered")
+
+    def _end(self, status: Status, message: str) -> Atlas:
+        points, tangents, cokernels, determinants, residuals = (array[: self.count] for array in self.arrays)
+        ends = np.array(self.ends).reshape(-1, points.shape[1])
+        waiting = np.array(self.waiting, dtype=np.intp)
+        charts = Charts(points, tangents, cokernels, determinants, residuals, self.h)
+        return Atlas(charts, waiting, self.leaves, ends, self.atlas.fixed, status, message, self.evaluations)
+
+    def _surround(self, i: int) -> bool:
+        """Add the charts that are missing around one; False if the manifold turns too much for the spacing."""
+        z, tangent = self.arrays[0][i], self.arrays[1][i]
+        failed = False
+        for direction in self.directions:
+            v = self.h * (tangent @ direction)
+            if not self.system.box.holds(z + v):
+                self.leaves = True
+                continue
+            if self._covered(z + v, tangent, self.h):
+                continue
+            found, parts = self._reached(i, direction)
+            if found is None:
+                failed = True
+                continue
+            if self.may_halve and (parts > 1 or found[3] > TILT):
+                return False
+            if not self.system.box.holds(found[0]):
+                self.leaves = True
+            elif not self._covered(found[0], found[1], 0.0):
+                self._add((*found[:3], found[5], found[4]))
+        if failed:
+            self.ends.append(z.copy())
+        return True
+
+    def _reached(self, i: int, direction: Array):
+        """Return the chart at distance h in a direction and in how many parts the step was made, or None."""
+        for parts in PARTS:
+            z, tangent, cokernel = (self.arrays[a][i] for a in range(3))
+            found = None
+            for _ in range(parts):
+                found = stepped(self.system, z, tangent, cokernel, self.h / parts * (tangent @ direction))
+                self.evaluations += 3
+                if found is None or (found[3] > TILT and parts < PARTS[-1]):
+                    found = None
+                    break
+                z, tangent, cokernel = found[:3]
+            if found is not None:
+                return found, parts
+        return None, 0
+
+    def _covered(self, z: Array, tangent: Array, h: float) -> bool:
+        """Whether a chart of the same sheet is near; a predicted point may be off the manifold by some of h."""
+        near = self.neighbours.near(self.arrays[0][: self.count], z, APART * self.h)
+        if not near.size:
+            return False
+        chord, bases = z - self.arrays[0][near], self.arrays[1][near]
+        within = np.einsum("pna,pn->pa", bases, chord)
+        squares = np.einsum("pn,pn->p", chord, chord)
+        off = np.sqrt(np.maximum(squares - np.einsum("pa,pa->p", within, within), 0.0))
+        alike = (np.einsum("pna,nb->pab", bases, tangent) ** 2).sum(axis=(1, 2)) >= tangent.shape[1] - 0.5
+        return bool((alike & (off <= np.maximum(OFF * np.sqrt(squares), OFF / 2 * h))).any())
