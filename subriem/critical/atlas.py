@@ -202,6 +202,7 @@ class _Growth:
     may_halve: bool
     evaluations: int = 0
     count: int = 0
+    most: float = np.inf
     ends: list[Array] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -231,6 +232,8 @@ class _Growth:
     def run(self, meter: Meter, cancel: CancelToken | None) -> Atlas | None:
         """Grow until all is covered or the budget is spent; None if the spacing is to be halved."""
         begun = self.count
+        if meter.budget.steps is not None:
+            self.most = begun + int(meter.budget.steps)
         while self.waiting:
             if cancel is not None and cancel.reason:
                 return self._end(Status.CANCELLED, cancel.reason)
@@ -239,7 +242,8 @@ class _Growth:
                 return self._end(Status.BUDGET_SPENT, spent)
             if not self._surround(self.waiting[0]):
                 return None
-            self.waiting.popleft()
+            if self.count < self.most:  # else there may be more to add here
+                self.waiting.popleft()
         return self._end(Status.SUCCESS, "covered inside the box" if self.leaves else "covered")
 
     def _end(self, status: Status, message: str) -> Atlas:
@@ -252,15 +256,16 @@ class _Growth:
     def _surround(self, i: int) -> bool:
         """Add the charts that are missing around one; False if the manifold turns too much for the spacing."""
         z, tangent = self.arrays[0][i], self.arrays[1][i]
+        ahead = z + self.h * (self.directions @ tangent.T)
+        inside = self.system.box.holding(ahead)
+        self.leaves = self.leaves or not inside.all()
+        near = self.neighbours.near(self.arrays[0][: self.count], z, (1 + APART) * self.h)
+        open_ = inside & ~self._covered(ahead, tangent, near, OFF / 2 * self.h)
         failed = False
-        for direction in self.directions:
-            v = self.h * (tangent @ direction)
-            if not self.system.box.holds(z + v):
-                self.leaves = True
-                continue
-            if self._covered(z + v, tangent, self.h):
-                continue
-            found, parts = self._reached(i, direction)
+        while open_.any() and self.count < self.most:
+            number = int(np.argmax(open_))
+            open_[number] = False
+            found, parts = self._reached(i, self.directions[number])
             if found is None:
                 failed = True
                 continue
@@ -268,8 +273,10 @@ class _Growth:
                 return False
             if not self.system.box.holds(found[0]):
                 self.leaves = True
-            elif not self._covered(found[0], found[1], 0.0):
+            elif not self._covered(found[0][None], found[1], near, 0.0)[0]:
                 self._add((*found[:3], found[5], found[4]))
+                near = np.append(near, self.count - 1)
+                open_ &= ~self._covered(ahead, tangent, near[-1:], OFF / 2 * self.h)
         if failed:
             self.ends.append(z.copy())
         return True
@@ -290,14 +297,14 @@ class _Growth:
                 return found, parts
         return None, 0
 
-    def _covered(self, z: Array, tangent: Array, h: float) -> bool:
-        """Whether a chart of the same sheet is near; a predicted point may be off the manifold by some of h."""
-        near = self.neighbours.near(self.arrays[0][: self.count], z, APART * self.h)
-        if not near.size:
-            return False
-        chord, bases = z - self.arrays[0][near], self.arrays[1][near]
-        within = np.einsum("pna,pn->pa", bases, chord)
-        squares = np.einsum("pn,pn->p", chord, chord)
-        off = np.sqrt(np.maximum(squares - np.einsum("pa,pa->p", within, within), 0.0))
-        alike = (np.einsum("pna,nb->pab", bases, tangent) ** 2).sum(axis=(1, 2)) >= tangent.shape[1] - 0.5
-        return bool((alike & (off <= np.maximum(OFF * np.sqrt(squares), OFF / 2 * h))).any())
+    def _covered(self, points: Array, tangent: Array, near: NDArray[np.intp], off: float) -> NDArray[np.bool_]:
+        """Whether a chart of the same sheet is near each point, which may be `off` the manifold itself."""
+        k, bases = self.directions.shape[1], self.arrays[1][near]
+        chords = points[:, None] - self.arrays[0][near]
+        squares = np.einsum("cpn,cpn->cp", chords, chords)
+        within = chords.transpose(1, 0, 2) @ bases
+        rest = squares - np.einsum("pca,pca->cp", within, within)
+        turn = bases.transpose(0, 2, 1) @ tangent
+        alike = np.einsum("pab,pab->p", turn, turn) >= k - 0.5
+        close = squares <= (APART * self.h) ** 2
+        return (alike & close & (rest <= np.maximum(OFF**2 * squares, off**2))).any(axis=1)

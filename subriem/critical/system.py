@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from subriem.core.protocols import Array, Map
 from subriem.core.rank import EPS
@@ -39,6 +40,10 @@ class Box:
     def holds(self, z: Array, times: float = 1.0) -> bool:
         """Whether a point lies in the box, made `times` as large around its middle."""
         return bool((np.abs(2 * z - self.lower - self.upper) <= times * (self.upper - self.lower)).all())
+
+    def holding(self, points: Array) -> NDArray[np.bool_]:
+        """Return which points (N, n) lie in the box."""
+        return ((self.lower <= points) & (points <= self.upper)).all(axis=1)
 
     def points(self, count: int, rng: np.random.Generator) -> Array:
         """Return random points of the box, shape (count, n)."""
