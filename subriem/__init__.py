@@ -26,6 +26,7 @@ from subriem.core.map import check_map, numpy_map
 from subriem.core.protocols import Map
 from subriem.core.rank import RankDecision, RankPolicy, RankWarning
 from subriem.core.status import Status
+from subriem.critical.equilibria import equilibria
 from subriem.flows.follow import follow
 from subriem.flows.run import Until
 from subriem.geometry.checks import check_space
@@ -68,6 +69,7 @@ __all__ = [
     "compare",
     "dae",
     "dependent_rows",
+    "equilibria",
     "flows",
     "follow",
     "io",

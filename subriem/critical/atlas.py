@@ -124,6 +124,14 @@ def extend(system: System, atlas: Atlas, *, budget: Budget | None = None, cancel
     raise AssertionError("the last spacing is kept")
 
 
+def single(system: System, z: Array, tangent: Array, cokernel: Array, message: str) -> Atlas:
+    """Return an atlas of one chart, of a point that is not followed; `cokernel` may be of another rank."""
+    first = _Chart(z, tangent, cokernel, (0.0, -np.inf), system.norm(z))
+    none = np.zeros(0, dtype=np.intp)
+    atlas = _start(first, FIRST * system.size, False)
+    return replace(atlas, waiting=none, status=Status.SUCCESS, message=message)
+
+
 @dataclass(frozen=True, eq=False)
 class _Chart:
     z: Array

@@ -1,0 +1,156 @@
+"""The verb `equilibria`: rest points by components, from a search in a box."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from typing import Any
+
+import numpy as np
+
+from subriem.core.budget import Budget, CancelToken, Meter, Progress, interruptible, progress_callback
+from subriem.core.errors import ProblemError
+from subriem.core.protocols import Array
+from subriem.core.rank import DEFAULT_RANK, RankPolicy
+from subriem.core.status import Status
+from subriem.core.validate import positive, positive_integer, real_array
+from subriem.critical.adapters import rest_problem
+from subriem.critical.describe import described
+from subriem.critical.equilibriumset import EquilibriumSet
+from subriem.critical.find import Found, find
+from subriem.critical.search import Search
+from subriem.critical.system import Box, System, scaled_system
+
+#: Half of the side of the box that is taken where none is given.
+HALF_SIDE = 2.0
+
+
+def equilibria(
+    problem: Any,
+    *,
+    starts: int | Sequence[Sequence[float]] | Array = 64,
+    box: Any = None,
+    trace: bool = True,
+    step: float | None = None,
+    rank: RankPolicy = DEFAULT_RANK,
+    executor: Executor | None = None,
+    seed: int = 0,
+    budget: Budget | None = None,
+    progress: Progress | bool | None = None,
+    cancel: CancelToken | None = None,
+) -> EquilibriumSet:
+    """Find rest points in a box and say how they lie: dimension, stability and topology of each component.
+
+    Parameters
+    ----------
+    problem : Map, Flow, ConstrainedFlow, DAE, NumericDAE or RestProblem
+        A map F stands for the set F = 0; other problems and options as in `rest_problem`.
+    starts : int or (N, n) array_like
+        Number of random points of the box, or the points themselves, from which rest points are looked for.
+    box : float, or pair of float or (n,) array_like, optional
+        Half side r of -r <= z_i <= r, or lower and upper bounds; 2 if left out. Manifolds are followed up to it, and
+        half of its longest side is the unit in which "small" is meant.
+    trace : bool
+        Whether manifolds of dimension 1, 2 and 3 are covered by charts; otherwise each is one point.
+    step : float, optional
+        Spacing of the charts, in units of z; else by curvature.
+    rank : RankPolicy
+        Decides ranks, the equations in units of their own.
+    executor : concurrent.futures.Executor, optional
+        For the search from the starts; the answer is the same with any number of workers.
+    seed : int
+    budget : Budget, optional
+        `evaluations` are those of the search, `steps` the charts of all components, `seconds` those of both.
+    progress : callable or bool, optional
+    cancel : CancelToken, optional
+
+    Returns
+    -------
+    EquilibriumSet
+        Also where the budget was spent or the run was cancelled, with what was found until then.
+
+    Raises
+    ------
+    ProblemError
+        If an argument cannot be meant.
+
+    Notes
+    -----
+    A start leads to a zero by damped least-norm steps (Levenberg, Marquardt). What the set is there is told by tests
+    that must agree (`local_structure`); a manifold is covered by charts from there (after Henderson, Int. J. Bifurcation
+    Chaos 12 (2002) 451), and a later start that ends on one is not looked at again. Where the rank changes along it,
+    the branches that leave are followed too. A component is what was reached: two components may be joined outside the
+    box, and none that no start led to is seen.
+
+    Examples
+    --------
+    >>> import subriem as sr
+    >>> circle = sr.map(lambda x: [x[0] ** 2 + x[1] ** 2 - 1], 2)
+    >>> found = sr.equilibria(circle, starts=8)
+    >>> found.components[0].dimension, found.components[0].betti, found.components[0].starts
+    (1, (1, 1), 8)
+    """
+    rest = rest_problem(problem)
+    n = rest.map.n_in
+    region = as_box(box, n)
+    points = _starts(starts, region, seed)
+    h = positive(step, "step") if step is not None else None
+    token = cancel if cancel is not None else CancelToken()
+    with interruptible(token), progress_callback(progress, "equilibria") as tell:
+        meter = Meter(budget or Budget())
+        system = scaled_system(rest.map, region, seed)
+        found = find(
+            system, points, canonical=rest.canonical, executor=executor, budget=budget, progress=tell, cancel=token
+        )
+        search = Search(system, rest, rank, trace=trace, step=h, meter=meter, cancel=token)
+        search.classify(found.points)
+    return _result(system, found, search, described(search), len(points))
+
+
+def _result(system: System, found: Found, search: Search, parts: Any, starts: int) -> EquilibriumSet:
+    components, crossings = parts
+    runaways = dict(found.reasons)
+    if search.left:
+        runaways["not looked at"] = search.left
+    status, message = found.status, found.message
+    if status is Status.SUCCESS and search.status is not Status.SUCCESS:
+        status, message = search.status, search.message
+    evaluations = found.evaluations + search.evaluations
+    return EquilibriumSet(components, crossings, runaways, starts, system.size, evaluations, status, message)
+
+
+def as_box(box: Any, n: int) -> Box:
+    """Return the box that a half side, or lower and upper bounds, mean in R^n.
+
+    Raises
+    ------
+    ProblemError
+        If they mean none.
+    """
+    if box is None:
+        box = HALF_SIDE
+    if isinstance(box, int | float) and not isinstance(box, bool):
+        half = positive(box, "box")
+        return Box(np.full(n, -half), np.full(n, half))
+    hint = "box=2.0, box=(-1, 1), or box=(lower, upper) with one bound for each coordinate"
+    try:
+        lower, upper = box
+        bounds = [np.broadcast_to(np.asarray(bound, dtype=float), (n,)).copy() for bound in (lower, upper)]
+    except (TypeError, ValueError) as error:
+        raise ProblemError("this is no box", repr(box), f"lower and upper bounds of {n} coordinates", hint) from error
+    if not (np.isfinite(bounds).all() and (bounds[0] < bounds[1]).all()):
+        bad = f"lower {bounds[0]}, upper {bounds[1]}"
+        raise ProblemError("the box is empty or not bounded", bad, "finite lower < upper", hint)
+    return Box(*bounds)
+
+
+def _starts(starts: Any, box: Box, seed: int) -> Array:
+    n = box.lower.size
+    if isinstance(starts, int | np.integer):
+        return box.points(positive_integer(starts, "starts"), np.random.default_rng(seed))
+    points = real_array(starts, "starts", ndim=2)
+    if points.shape[1] != n:
+        raise ProblemError(
+            "the starts have the wrong length", f"shape {points.shape}", f"shape (N, {n})", "one start in each row"
+        )
+    return points
