@@ -116,7 +116,12 @@ CUT_OFFS = {"pinv", "pinvh", "lstsq", "matrix_rank", "null_space", "orth"}
 MAY_CUT_OFF = {"subriem/core/rank.py", "subriem/core/lift.py"}
 # Singular values are where the question starts: a file that computes them hands them to RankPolicy.decide.
 SINGULAR_VALUES = {"svd", "svdvals", "svds"}
-MAY_DECOMPOSE = {"subriem/core/equilibrated.py", "subriem/core/dependence.py", "subriem/core/factor.py"}
+MAY_DECOMPOSE = {
+    "subriem/core/bordered.py",
+    "subriem/core/dependence.py",
+    "subriem/core/equilibrated.py",
+    "subriem/core/factor.py",
+}
 
 
 def uses(path: Path, names: set[str]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from subriem.core.bordered import Bordered
 from subriem.core.budget import Budget, CancelToken, Meter
@@ -229,7 +229,7 @@ class _Growth:
         points, tangents, cokernels, determinants, residuals = self.arrays
         return _Chart(points[i], tangents[i], cokernels[i], tuple(determinants[i]), residuals[i])
 
-    def _add(self, entries: tuple[object, ...]) -> None:
+    def _add(self, entries: tuple[ArrayLike, ...]) -> None:
         if self.count == len(self.arrays[0]):
             self.arrays = [np.concatenate([array, np.empty_like(array)]) for array in self.arrays]
         for array, entry in zip(self.arrays, entries, strict=True):

@@ -47,7 +47,7 @@ class Charts:
 
     @property
     def dimension(self) -> int:
-        """k."""
+        """The dimension k of the manifold."""
         return self.tangents.shape[2]
 
     def edges(self) -> NDArray[np.intp]:

@@ -63,7 +63,9 @@ def _changes(charts: Charts) -> Iterator[tuple[int, Array, float, float, bool]]:
         group = [number]
         while group:  # all that are joined to this one by short distances
             centre = middles[group.pop()]
-            joined = ~seen & (np.linalg.norm(middles - centre, axis=1) <= (2 if charts.dimension > 1 else 0.5) * charts.h)
+            joined = ~seen & (
+                np.linalg.norm(middles - centre, axis=1) <= (2 if charts.dimension > 1 else 0.5) * charts.h
+            )
             seen |= joined
             group.extend(np.flatnonzero(joined).tolist())
         yield i, _along(charts, i, j), 0.0, 1.0, False
@@ -111,13 +113,13 @@ def _located(
         table = np.array([values[number] for number in kept])
         table[:, 0] *= np.exp(-charts.determinants[i, 1])
         basis = chebyshev.chebvander(nodes[kept], len(kept) - 1)
-        coefficients = np.linalg.solve(basis, table)
+        coefficients: Array = np.linalg.solve(basis, table).astype(float)
         largest = max(largest, float(np.abs(table[:, 0]).max()))
         det = coefficients[:, 0]
-        root = _root(chebyshev.chebder(det) if touch else det)
+        root = _root(np.asarray(chebyshev.chebder(det), dtype=float) if touch else det)
         if root is None or (touch and abs(chebyshev.chebval(root, det)) > TOUCHES * largest):
             return None
-        z = np.atleast_1d(chebyshev.chebval(root, coefficients[:, 1:]))
+        z = np.asarray(chebyshev.chebval(root, coefficients[:, 1:]), dtype=float)
         place = middle + half * root
         first, last = place - CLOSER, place + CLOSER
     return z

@@ -32,6 +32,8 @@ BEYOND = 10.0
 FLAT, HIGHEST = 1e-13, 7
 #: A displacement by curvature is at most this share of the distance, and falls at least like this power of it.
 BENT, ORDER = 0.2, 1.5
+#: Distance, in units of the box, over which F is nearly linear at a regular rest point.
+KINK = 1e-6
 #: Random directions for each null direction, in which rest points are looked for.
 DIRECTIONS = 12
 #: Displacements below this share of the largest are curvature, not a dimension.
@@ -82,9 +84,10 @@ def local_structure(system: System, z: Array, policy: RankPolicy, seed: int = 0)
     spaces = rank_at(system, z, policy)
     nullity = z.size - spaces.rank
     none = np.zeros((z.size, 0))
-    if not nullity:
-        return LocalStructure("morse_bott", 0, 0, spaces, none)
     rng = np.random.default_rng(seed)
+    if not nullity:
+        smooth = _differentiable(system, z, rng)
+        return LocalStructure("morse_bott" if smooth else "singular", 0, 0, spaces, none)
     seen = _manifold(system, z, spaces, rng)
     if seen is not None:
         return seen
@@ -115,6 +118,18 @@ def rank_at(system: System, z: Array, policy: RankPolicy, look: float = LOOK) ->
         return spaces
     floor = float(np.sqrt(max(sigma[rank], np.finfo(float).tiny) * (sigma[rank - 1] if rank else 1.0)))
     return replace(spaces, decision=replace(policy, atol=floor).decide(sigma))
+
+
+def _differentiable(system: System, z: Array, rng: np.random.Generator) -> bool:
+    """Whether F grows from a rest point like its linear part, to both sides."""
+    e = KINK * system.size
+    jacobian = system.jacobian(z)
+    for u in _units(rng, 2, z.size):
+        linear = e * (jacobian @ u)
+        grown = [system.value(z + sign * e * u) - sign * linear for sign in (1.0, -1.0)]
+        if not max(map(np.linalg.norm, grown)) <= BENT * np.linalg.norm(linear):
+            return False
+    return True
 
 
 def _manifold(

@@ -16,8 +16,9 @@ from subriem.core.status import Status
 from subriem.core.validate import positive, positive_integer, real_array
 from subriem.critical.adapters import rest_problem
 from subriem.critical.describe import described
-from subriem.critical.equilibriumset import EquilibriumSet
+from subriem.critical.equilibriumset import Component, Crossing, EquilibriumSet
 from subriem.critical.find import Found, find
+from subriem.critical.levenberg import End
 from subriem.critical.search import Search
 from subriem.critical.system import Box, System, scaled_system
 
@@ -77,8 +78,8 @@ def equilibria(
     Notes
     -----
     A start leads to a zero by damped least-norm steps (Levenberg, Marquardt). What the set is there is told by tests
-    that must agree (`local_structure`); a manifold is covered by charts from there (after Henderson, Int. J. Bifurcation
-    Chaos 12 (2002) 451), and a later start that ends on one is not looked at again. Where the rank changes along it,
+    that must agree (`local_structure`); a manifold is covered by charts from there (after Henderson, Int. J.
+    Bifurcation Chaos 12 (2002) 451), and a later start that ends on one is not looked at again. Where the rank changes along it,
     the branches that leave are followed too. A component is what was reached: two components may be joined outside the
     box, and none that no start led to is seen.
 
@@ -107,7 +108,13 @@ def equilibria(
     return _result(system, found, search, described(search), len(points))
 
 
-def _result(system: System, found: Found, search: Search, parts: Any, starts: int) -> EquilibriumSet:
+def _result(
+    system: System,
+    found: Found,
+    search: Search,
+    parts: tuple[tuple[Component, ...], tuple[Crossing, ...]],
+    starts: int,
+) -> EquilibriumSet:
     components, crossings = parts
     runaways = dict(found.reasons)
     if search.left:
@@ -115,8 +122,18 @@ def _result(system: System, found: Found, search: Search, parts: Any, starts: in
     status, message = found.status, found.message
     if status is Status.SUCCESS and search.status is not Status.SUCCESS:
         status, message = search.status, search.message
+    if not components and not search.left and status is Status.SUCCESS:
+        status, message = _nothing(found)
     evaluations = found.evaluations + search.evaluations
     return EquilibriumSet(components, crossings, runaways, starts, system.size, evaluations, status, message)
+
+
+def _nothing(found: Found) -> tuple[Status, str]:
+    """Return how a search ended that led to no rest point, by what happened most often."""
+    reason, count = max(found.reasons.items(), key=lambda pair: pair[1])
+    ends = {End.AWAY.value: Status.ESCAPED, End.OUTSIDE.value: Status.ESCAPED, End.UNDEFINED.value: Status.NOT_FINITE}
+    total = sum(found.reasons.values())
+    return ends.get(reason, Status.NOT_CONVERGED), f"no rest point found; {count} of {total} starts {reason}"
 
 
 def as_box(box: Any, n: int) -> Box:
@@ -132,6 +149,8 @@ def as_box(box: Any, n: int) -> Box:
     if isinstance(box, int | float) and not isinstance(box, bool):
         half = positive(box, "box")
         return Box(np.full(n, -half), np.full(n, half))
+    if isinstance(box, bool):
+        box = ()
     hint = "box=2.0, box=(-1, 1), or box=(lower, upper) with one bound for each coordinate"
     try:
         lower, upper = box
@@ -144,10 +163,21 @@ def as_box(box: Any, n: int) -> Box:
     return Box(*bounds)
 
 
+def random_starts(box: Box, count: int, seed: int) -> Array:
+    """Return random points of the box; every second one is drawn towards its middle by a random factor.
+
+    In many dimensions nearly all of a box is near its corners.
+    """
+    rng = np.random.default_rng(seed)
+    points, middle = box.points(count, rng), (box.lower + box.upper) / 2
+    points[1::2] = middle + rng.uniform(size=(count // 2, 1)) * (points[1::2] - middle)
+    return points
+
+
 def _starts(starts: Any, box: Box, seed: int) -> Array:
     n = box.lower.size
     if isinstance(starts, int | np.integer):
-        return box.points(positive_integer(starts, "starts"), np.random.default_rng(seed))
+        return random_starts(box, positive_integer(starts, "starts"), seed)
     points = real_array(starts, "starts", ndim=2)
     if points.shape[1] != n:
         raise ProblemError(

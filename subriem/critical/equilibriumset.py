@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from subriem.core.protocols import Array
 from subriem.core.result import Check, Result
@@ -77,7 +78,7 @@ class Component:
         return self.indices[0] if len(self.indices) == 1 and self.indices[0] >= 0 else None
 
     @property
-    def spectrum(self) -> Array | None:
+    def spectrum(self) -> NDArray[np.complex128] | None:
         """The eigenvalues across it at each chart, (N, m); None without a motion."""
         return self.stability.spectrum if self.stability is not None else None
 
@@ -190,7 +191,9 @@ class EquilibriumSet(Result):
         parts = [self.headline(), self.table()]
         for one in self.crossings:
             meeting = f"components {', '.join(map(str, one.components))}"
-            parts.append(f"{one.verdict} at {np.array2string(one.point, precision=8)}, nullity {one.nullity}, {meeting}")
+            parts.append(
+                f"{one.verdict} at {np.array2string(one.point, precision=8)}, nullity {one.nullity}, {meeting}"
+            )
         parts += [f"{count} starts {reason}" for reason, count in self.runaways.items()]
         return "\n".join([*parts, super().__str__().partition("\n")[2]])
 

@@ -22,6 +22,8 @@ SAME, BLURRED = 1e-6, 2e-3
 LOOKS, REACH = 4, 1.5
 #: Steps of a walk on a manifold without an atlas, and their length in units of the box.
 WALK, STRIDE = 60, 0.1
+#: Parts of h in which a walk goes beside the end of an atlas.
+FINE = 16
 
 
 class Known:
@@ -74,9 +76,9 @@ class Known:
         if not self.structure.dimension:
             return False
         if self.traced:
-            return self._lands(z, self.atlas.charts.points) or (
-                self._images is not None and self._lands(z, self._images)
-            )
+            if self._lands(z, self.atlas.charts.points) or self._ends_near(z):
+                return True
+            return self._images is not None and self._lands(z, self._images)
         alike = structure is not None and (structure.verdict, structure.dimension, structure.nullity) == (
             self.structure.verdict, self.structure.dimension, self.structure.nullity,
         )  # fmt: skip
@@ -111,17 +113,30 @@ class Known:
                 return True
         return False
 
+    def _ends_near(self, z: Array) -> bool:
+        """Whether z lies between a chart from which no step could be made and what is not smooth beside it."""
+        charts = self.atlas.charts
+        for end in self.atlas.ends:
+            if np.linalg.norm(z - end) <= REACH * charts.h:
+                i = int(np.argmin(np.linalg.norm(charts.points - end, axis=1)))
+                if self._arrives(z, charts.points[i], charts.tangents[i], charts.cokernels[i], charts.h / FINE):
+                    return True
+        return False
+
     def _walks(self, z: Array) -> bool:
-        """Whether steps on the manifold towards z arrive."""
-        at, size = self.point, self.system.size
+        """Whether steps from the first point towards z arrive."""
         spaces = self.structure.spaces
-        tangent, cokernel = spaces.right, spaces.left
+        return self._arrives(z, self.point, spaces.right, spaces.left, STRIDE * self.system.size)
+
+    def _arrives(self, z: Array, at: Array, tangent: Array, cokernel: Array, stride: float) -> bool:
+        """Whether steps on the manifold towards z arrive there."""
+        size = self.system.size
         for _ in range(WALK):
             ahead = z - at
             distance = float(np.linalg.norm(ahead))
             if distance <= (SAME if self.regular else BLURRED) * size:
                 return True
-            ahead = ahead * min(1.0, STRIDE * size / distance)
+            ahead = ahead * min(1.0, stride / distance)
             if self.regular:
                 found = stepped(self.system, at, tangent, cokernel, tangent @ (tangent.T @ ahead))
                 if found is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 
 import numpy as np
 
@@ -77,6 +76,8 @@ class Search:
     def _look(self, z: Array, own: bool) -> list[Array]:
         """Add what a rest point belongs to, unless it is known; return points on branches that leave it."""
         one = next((one for one in self.known if one.holds(z)), None)
+        if one is None and self._crossing(z) is not None:
+            return []
         if one is None:
             structure = local_structure(self.system, z, self.policy)
             if structure.verdict == "crossing":
@@ -91,10 +92,13 @@ class Search:
         return []
 
     def _meet(self, z: Array, structure: LocalStructure) -> list[Array]:
-        if any(np.linalg.norm(z - other) <= BLURRED * self.system.size for other, _ in self.crossings):
-            return []
         self.crossings.append((z, structure))
         return [branch.point for branch in structure.branches]
+
+    def _crossing(self, z: Array) -> int | None:
+        """Return the number of a known crossing at a point that is not well known, or None."""
+        near = BLURRED * self.system.size
+        return next((i for i, (other, _) in enumerate(self.crossings) if np.linalg.norm(z - other) <= near), None)
 
     def _traced(self, z: Array, structure: LocalStructure) -> Atlas:
         dimension = structure.dimension
@@ -124,11 +128,10 @@ class Search:
             structure = local_structure(self.system, z, self.policy)
             if structure.nullity == one.atlas.charts.dimension:
                 continue
-            near = BLURRED * self.system.size
-            met = [number for number, (other, _) in enumerate(self.crossings) if np.linalg.norm(z - other) <= near]
-            for number in met:  # known from a start, and not as well
-                self.crossings[number] = (z, self.crossings[number][1])
-            if not met:
+            number = self._crossing(z)
+            if number is None:
                 self.crossings.append((z, structure))
                 leaving += [branch.point for branch in structure.branches]
+            else:  # known from a start, and not as well
+                self.crossings[number] = (z, self.crossings[number][1])
         return leaving

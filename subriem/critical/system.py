@@ -43,7 +43,7 @@ class Box:
 
     def holding(self, points: Array) -> NDArray[np.bool_]:
         """Return which points (N, n) lie in the box."""
-        return ((self.lower <= points) & (points <= self.upper)).all(axis=1)
+        return np.asarray(((self.lower <= points) & (points <= self.upper)).all(axis=1))
 
     def points(self, count: int, rng: np.random.Generator) -> Array:
         """Return random points of the box, shape (count, n)."""
