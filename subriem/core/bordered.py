@@ -96,7 +96,7 @@ class Bordered:
     def step(self, residual: Array) -> Array:
         """Return v with A v + L y = residual and T^T v = 0, shape (n,)."""
         right = np.concatenate([residual, np.zeros(self.k)])
-        return np.linalg.solve(self.whole, right)[: self.n]
+        return _solved(self.whole, right)[: self.n]
 
     def turned(self) -> tuple[Array, Array, float]:
         """Return the null spaces of A as bases (n, k) and (m, m - n + k) aligned with T and L, and their tilt.
@@ -105,8 +105,8 @@ class Bordered:
         T (Procrustes). The tilt is the largest angle between T and the null space (rad).
         """
         size, m = len(self.whole), len(self.whole) - self.k
-        right = np.linalg.solve(self.whole, np.eye(size)[:, m:])[: self.n]
-        left = np.linalg.solve(self.whole.T, np.eye(size)[:, self.n :])[:m]
+        right = _solved(self.whole, np.eye(size)[:, m:])[: self.n]
+        left = _solved(self.whole.T, np.eye(size)[:, self.n :])[:m]
         tangent, tilt = _polar(right)
         return tangent, _polar(left)[0], tilt
 
@@ -114,6 +114,10 @@ class Bordered:
         """Return the sign and the logarithm of the absolute value of det B."""
         sign, logarithm = np.linalg.slogdet(self.whole)
         return float(sign), float(logarithm)
+
+
+def _solved(matrix: Array, right: Array) -> Array:
+    return np.asarray(np.linalg.solve(matrix, right), dtype=float)
 
 
 def _polar(columns: Array) -> tuple[Array, float]:

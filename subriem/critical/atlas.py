@@ -169,10 +169,12 @@ def _first_step(system: System, chart: _Chart) -> float:
     return h
 
 
-def stepped(
-    system: System, z: Array, tangent: Array, cokernel: Array, v: Array
-) -> tuple[Array, Array, Array, float, float, tuple[float, float]] | None:
-    """Return the rest point above z + v, its bases, their tilt, |F| and the determinant; None if there is none."""
+#: A rest point, its bases T and L, how much T is tilted, |F|, and sign and logarithm of the determinant.
+Step = tuple[Array, Array, Array, float, float, tuple[float, float]]
+
+
+def stepped(system: System, z: Array, tangent: Array, cokernel: Array, v: Array) -> Step | None:
+    """Return the rest point above z + v with its bases turned from those at z, or None if there is none."""
     reach = float(np.linalg.norm(v))
     found = correct(system, z + v, tangent, cokernel, reach)
     if found is None or found[1] > system.zero:
@@ -289,7 +291,7 @@ class _Growth:
             self.ends.append(z.copy())
         return True
 
-    def _reached(self, i: int, direction: Array):
+    def _reached(self, i: int, direction: Array) -> tuple[Step | None, int]:
         """Return the chart at distance h in a direction and in how many parts the step was made, or None."""
         for parts in PARTS:
             z, tangent, cokernel = (self.arrays[a][i] for a in range(3))

@@ -79,9 +79,9 @@ def equilibria(
     -----
     A start leads to a zero by damped least-norm steps (Levenberg, Marquardt). What the set is there is told by tests
     that must agree (`local_structure`); a manifold is covered by charts from there (after Henderson, Int. J.
-    Bifurcation Chaos 12 (2002) 451), and a later start that ends on one is not looked at again. Where the rank changes along it,
-    the branches that leave are followed too. A component is what was reached: two components may be joined outside the
-    box, and none that no start led to is seen.
+    Bifurcation Chaos 12 (2002) 451), and a later start that ends on one is not looked at again. Where the rank changes
+    along it, the branches that leave are followed too. A component is what was reached: two components may be joined
+    outside the box, and none that no start led to is seen.
 
     Examples
     --------

@@ -63,6 +63,21 @@ class Component:
     starts: int
 
     @property
+    def points(self) -> Array:
+        """The centres of its charts, (N, n)."""
+        return self.charts.points
+
+    @property
+    def tangents(self) -> Array:
+        """Orthonormal bases of its tangent spaces there, (N, n, k)."""
+        return self.charts.tangents
+
+    @property
+    def h(self) -> float:
+        """The spacing of its charts."""
+        return self.charts.h
+
+    @property
     def betti(self) -> tuple[int, ...] | None:
         """Betti numbers over Z/2, of what is inside the box; None if they are not known."""
         return self.topology.betti if self.topology is not None else None
