@@ -138,7 +138,7 @@ def _manifold(
     """Return the verdict on a manifold of the dimension of the null space, or None if it is none."""
     tangent, cokernel = spaces.right, spaces.left
     nullity = tangent.shape[1]
-    directions = _units(rng, nullity + 1, nullity)
+    directions = np.vstack([np.eye(nullity), _units(rng, 1, nullity)])
     steps = np.vstack([directions, -directions]) @ tangent.T
     zero = max(FLAT * system.size, 30 * system.norm(z))
     before, left = None, None
@@ -182,7 +182,7 @@ def _look(
 
     plane = null_spaces(np.array(directions), RankPolicy(rtol=SPREAD))
     span = plane.right_vectors[:, : plane.rank]
-    inside = _units(rng, plane.rank + 1, plane.rank) @ span.T
+    inside = np.vstack([span.T, _units(rng, 1, plane.rank) @ span.T])
     if all(stays(u) for u in np.vstack([inside, -inside])):
         verdict: Verdict = "morse_bott" if plane.rank == nullity else "degenerate"
         return LocalStructure(verdict, plane.rank, nullity, spaces, span)

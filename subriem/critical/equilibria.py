@@ -24,6 +24,8 @@ from subriem.critical.system import Box, System, scaled_system
 
 #: Half of the side of the box that is taken where none is given.
 HALF_SIDE = 2.0
+#: Most charts where no budget is given.
+CHARTS = 20_000
 
 
 def equilibria(
@@ -52,7 +54,8 @@ def equilibria(
         Half side r of -r <= z_i <= r, or lower and upper bounds; 2 if left out. Manifolds are followed up to it, and
         half of its longest side is the unit in which "small" is meant.
     trace : bool
-        Whether manifolds of dimension 1, 2 and 3 are covered by charts; otherwise each is one point.
+        Whether manifolds of dimension 1, 2 and 3 are covered by charts. Of one that is not, only a point is known: then
+        rest points of the same dimension, nullity and cost are taken for one component.
     step : float, optional
         Spacing of the charts, in units of z; else by curvature.
     rank : RankPolicy
@@ -61,7 +64,8 @@ def equilibria(
         For the search from the starts; the answer is the same with any number of workers.
     seed : int
     budget : Budget, optional
-        `evaluations` are those of the search, `steps` the charts of all components, `seconds` those of both.
+        `evaluations` are those of the search, `steps` the charts of all components, `seconds` those of both; 20 000
+        charts if left out.
     progress : callable or bool, optional
     cancel : CancelToken, optional
 
@@ -98,7 +102,7 @@ def equilibria(
     h = positive(step, "step") if step is not None else None
     token = cancel if cancel is not None else CancelToken()
     with interruptible(token), progress_callback(progress, "equilibria") as tell:
-        meter = Meter(budget or Budget())
+        meter = Meter(budget or Budget(steps=CHARTS))
         system = scaled_system(rest.map, region, seed)
         found = find(
             system, points, canonical=rest.canonical, executor=executor, budget=budget, progress=tell, cancel=token

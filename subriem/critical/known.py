@@ -22,6 +22,9 @@ SAME, BLURRED = 1e-6, 2e-3
 LOOKS, REACH = 4, 1.5
 #: Steps of a walk on a manifold without an atlas, and their length in units of the box.
 WALK, STRIDE = 60, 0.1
+#: Rest points alike on manifolds that are not traced are taken for one component if their costs agree to this share of
+#: the usual cost, the median at this many points of the box.
+LEVEL, COSTS = 1e-9, 16
 #: Parts of h in which a walk goes beside the end of an atlas.
 FINE = 16
 
@@ -39,6 +42,8 @@ class Known:
     policy : RankPolicy
     canonical : callable, optional
         z -> the representative of its orbit: the charts' representatives belong to the component too.
+    cost : callable, optional
+        z -> the cost of which rest points are critical points.
     """
 
     def __init__(
@@ -48,9 +53,10 @@ class Known:
         atlas: Atlas,
         policy: RankPolicy,
         canonical: Callable[[Array], Array] | None,
+        cost: Callable[[Array], float] | None = None,
     ) -> None:
         self.system, self.structure, self.atlas, self.policy = system, structure, atlas, policy
-        self.canonical = canonical
+        self.canonical, self.cost = canonical, cost
         self.starts = 0
 
     @property
@@ -82,7 +88,19 @@ class Known:
         alike = structure is not None and (structure.verdict, structure.dimension, structure.nullity) == (
             self.structure.verdict, self.structure.dimension, self.structure.nullity,
         )  # fmt: skip
-        return alike and self._walks(z)
+        return alike and (self._same_cost(z) or self._walks(z))
+
+    def _same_cost(self, z: Array) -> bool:
+        """Whether the cost, which is constant on a component, is that here: the only sign without an atlas."""
+        if self.cost is None:
+            return False
+        here, there = self.cost(self.point), self.cost(z)
+        return abs(here - there) <= LEVEL * max(abs(here), abs(there), self._usual_cost)
+
+    @cached_property
+    def _usual_cost(self) -> float:
+        points = self.system.box.points(COSTS, np.random.default_rng(0))
+        return float(np.median([abs(self.cost(z)) for z in points])) if self.cost is not None else 0.0
 
     @cached_property
     def _images(self) -> Array | None:

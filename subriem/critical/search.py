@@ -84,7 +84,9 @@ class Search:
                 return self._meet(z, structure)
             one = next((one for one in self.known if one.holds(z, structure)), None)
             if one is None:
-                one = Known(self.system, structure, self._traced(z, structure), self.policy, self.problem.canonical)
+                atlas = self._traced(z, structure)
+                cost = self.problem.cost if self.problem.gradient else None
+                one = Known(self.system, structure, atlas, self.policy, self.problem.canonical, cost)
                 self.known.append(one)
                 one.starts += own
                 return self._leaving(one)
@@ -107,6 +109,8 @@ class Search:
         if not (smooth and self.trace and 0 < (dimension or 0) <= TRACED):
             isolated = dimension == 0 and structure.verdict in ("morse_bott", "degenerate")
             message = "isolated" if isolated else "not traced"
+            if smooth and not isolated and self.problem.gradient:
+                message = "not traced, told by its cost"
             return single(self.system, z, structure.tangent if not smooth else tangent, cokernel, message)
         room = self.meter.budget.steps
         budget = Budget(

@@ -37,16 +37,17 @@ def baldi_hornik(p: int, q: int, h: int) -> Case:
         title=f"linear network of widths {q}, {h}, {p}",
         source="Baldi, Hornik, Neural networks and principal component analysis, Neural Networks 2 (1989)",
         problem=potential(V, p * h + h * q, least=0.0),
-        expected=tuple(Expected(*_stratum(p, q, h, S), None) for S in strata),
-        options={"starts": 200, "box": 2.0},
+        expected=tuple(Expected(*_stratum(p, q, h, S)) for S in strata),
+        options={"starts": 200, "box": 3.0, "trace": False},
     )
 
 
-def _stratum(p: int, q: int, h: int, S: Sequence[int]) -> tuple[int, int]:
-    """Return dimension and index of the stratum of S; singular values are in decreasing order."""
+def _stratum(p: int, q: int, h: int, S: Sequence[int]) -> tuple[int, int, tuple[int, ...] | None]:
+    """Return dimension, index and Betti numbers of the stratum of S; singular values are in decreasing order."""
     r, m = len(S), min(p, q)
     larger = sum(j < i for i in S for j in range(m) if j not in S)
-    return r * (2 * h - r) + abs(p - q) * (h - r), larger + (h - r) * (m - r)
+    dimension = r * (2 * h - r) + abs(p - q) * (h - r)
+    return dimension, larger + (h - r) * (m - r), None if dimension else (1,)
 
 
 def rayleigh(multiplicities: Sequence[int]) -> Case:
@@ -92,7 +93,7 @@ def trace_on_rotations() -> Case:
         expected=(
             Expected(2, 0, (1, 1, 1)), Expected(2, 1, (1, 1, 1)), Expected(0, 0, (1,)), Expected(0, 3, (1,)),
         ),
-        options={"box": 1.5, "starts": 64},
+        options={"box": 1.5, "starts": 64, "step": 0.4},
     )  # fmt: skip
 
 

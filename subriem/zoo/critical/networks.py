@@ -56,7 +56,7 @@ def splitting() -> Case:
         title="two tanh units that do the work of one",
         source="Fukumizu, Amari, Local minima and plateaus in hierarchical structures, Neural Networks 13 (2000)",
         problem=potential(V, 6, least=0.0),
-        expected=(Expected(1, None, (1, 0)),) * 5,
+        expected=(Expected(1, 1, (1, 0)),) * 5,
         crossings=(tuple(split(1.0).tolist()), tuple(split(0.0).tolist())),
         options={"starts": split(0.4)[None], "box": (split(0.5) - 0.75, split(0.5) + 0.75)},
     )
