@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -24,6 +26,21 @@ TOUCHES = 1e-7
 HALVINGS = 60
 
 
+@dataclass(frozen=True, eq=False)
+class _Stretch:
+    """The part of a manifold over z_i + s v, from s = `left` to `right`, v in the tangent space of chart i.
+
+    `others` are the charts at its ends, beside i: of one or of two steps.
+    """
+
+    i: int
+    v: Array
+    left: float
+    right: float
+    others: tuple[tuple[int, float], ...]
+    touch: bool
+
+
 def rank_changes(system: System, atlas: Atlas) -> list[Array]:
     """Return the points of a manifold at which the bordered determinant is zero.
 
@@ -33,52 +50,51 @@ def rank_changes(system: System, atlas: Atlas) -> list[Array]:
 
     Notes
     -----
-    At the point itself the corrector is singular. So determinant and points are interpolated from nodes beside it, at
-    Chebyshev's points, first on the whole step and then nearer.
+    At the point itself the corrector is singular, and next to it the other branch is near. So determinant and points
+    are interpolated from nodes beside it, at Chebyshev's points, first on the whole step, where the corrector starts
+    from Hermite's cubic between the charts, and then nearer, where it starts from the first interpolation.
     """
     charts = atlas.charts
-    steps = list(_changes(charts))
+    stretches = list(_changes(charts))
     if charts.dimension == 1:
-        steps += list(_touches(charts))
+        stretches += list(_touches(charts))
     found: list[Array] = []
-    for i, v, first, last, touch in steps:
-        z = _located(system, charts, i, v, (first, last), touch)
+    for stretch in stretches:
+        z = _located(system, charts, stretch)
         if z is not None and all(np.linalg.norm(z - other) > charts.h / 10 for other in found):
             found.append(z)
     return found
 
 
-def _changes(charts: Charts) -> Iterator[tuple[int, Array, float, float, bool]]:
+def _changes(charts: Charts) -> Iterator[_Stretch]:
     """Yield a step across each change of sign: on a curve all, of nearby ones on a surface one."""
     pairs = charts.edges()
-    if charts.dimension == 1:
-        apart = np.linalg.norm(charts.points[pairs[:, 0]] - charts.points[pairs[:, 1]], axis=1)
-        pairs = pairs[np.argsort(apart, kind="stable")]
     pairs = pairs[charts.changes(pairs)]
     middles = charts.points[pairs].mean(axis=1)
+    reach = (2.0 if charts.dimension > 1 else 0.5) * charts.h
     seen = np.zeros(len(pairs), dtype=bool)
     for number, (i, j) in enumerate(pairs.tolist()):
         if seen[number]:
             continue
         group = [number]
         while group:  # all that are joined to this one by short distances
-            centre = middles[group.pop()]
-            joined = ~seen & (
-                np.linalg.norm(middles - centre, axis=1) <= (2 if charts.dimension > 1 else 0.5) * charts.h
-            )
+            joined = ~seen & (np.linalg.norm(middles - middles[group.pop()], axis=1) <= reach)
             seen |= joined
             group.extend(np.flatnonzero(joined).tolist())
-        yield i, _along(charts, i, j), 0.0, 1.0, False
+        tangent = charts.tangents[i]
+        v = tangent @ (tangent.T @ (charts.points[j] - charts.points[i]))
+        yield _Stretch(i, v, 0.0, 1.0, ((j, 1.0),), False)
 
 
-def _touches(charts: Charts) -> Iterator[tuple[int, Array, float, float, bool]]:
-    """Yield the two steps around each chart of a curve beside which a parabola through log-free |det| goes to zero."""
+def _touches(charts: Charts) -> Iterator[_Stretch]:
+    """Yield the two steps around each chart of a curve beside which a parabola through |det| goes to zero."""
     beside: dict[int, list[int]] = {}
     for i, j in charts.edges().tolist():
         beside.setdefault(i, []).append(j)
         beside.setdefault(j, []).append(i)
     for i, others in beside.items():
-        steps = {j: float(charts.tangents[i, :, 0] @ (charts.points[j] - charts.points[i])) for j in others}
+        v = charts.h * charts.tangents[i, :, 0]
+        steps = {j: float(v @ (charts.points[j] - charts.points[i])) / charts.h**2 for j in others}
         right = min((j for j in others if steps[j] > 0), key=steps.__getitem__, default=None)
         left = max((j for j in others if steps[j] < 0), key=steps.__getitem__, default=None)
         if left is None or right is None:
@@ -89,46 +105,58 @@ def _touches(charts: Charts) -> Iterator[tuple[int, Array, float, float, bool]]:
         a, b, c = np.exp(logs - logs.max())
         bend = a - 2 * b + c
         if bend > 0 and b - (c - a) ** 2 / (8 * bend) <= LOW * max(a, c):
-            yield i, charts.h * charts.tangents[i, :, 0], steps[left] / charts.h, steps[right] / charts.h, True
+            ends = ((left, steps[left]), (right, steps[right]))
+            yield _Stretch(i, v, steps[left], steps[right], ends, True)
 
 
-def _along(charts: Charts, i: int, j: int) -> Array:
-    tangent = charts.tangents[i]
-    return tangent @ (tangent.T @ (charts.points[j] - charts.points[i]))
+def _hermite(charts: Charts, stretch: _Stretch, s: float) -> Array:
+    """Return the cubic between two charts at s; its image in the tangent space of chart i is s v."""
+    j, end = next(((j, end) for j, end in stretch.others if s * end >= 0), stretch.others[0])
+    i, t = stretch.i, s / end
+    base = charts.tangents[i]
+    first = end * stretch.v
+    last = charts.tangents[j] @ np.linalg.solve(base.T @ charts.tangents[j], base.T @ first)
+    chord = charts.points[j] - charts.points[i]
+    return np.asarray(
+        charts.points[i] + t * first + t**2 * (3 * chord - 2 * first - last) + t**3 * (first + last - 2 * chord)
+    )
 
 
-def _located(
-    system: System, charts: Charts, i: int, v: Array, interval: tuple[float, float], touch: bool
-) -> Array | None:
-    """Return the point over z_i + s v, s in an interval, where the determinant is zero."""
-    first, last = interval
+def _located(system: System, charts: Charts, stretch: _Stretch) -> Array | None:
+    """Return the point of a stretch where the determinant is zero, or None if there is none."""
     nodes = chebyshev.chebpts1(NODES)
-    largest, z = 0.0, None
+    first, last, largest, z = stretch.left, stretch.right, 0.0, None
+    predict: Callable[[float], Array] = partial(_hermite, charts, stretch)
     for _ in range(2):
         middle, half = (first + last) / 2, (last - first) / 2
-        values = [_node(system, charts, i, v, middle + half * t) for t in nodes]
+        values = [_node(system, charts, stretch.i, predict(middle + half * t)) for t in nodes]
         kept = [number for number, value in enumerate(values) if value is not None]
         if len(kept) < NODES - 2:
             return None
         table = np.array([values[number] for number in kept])
-        table[:, 0] *= np.exp(-charts.determinants[i, 1])
+        table[:, 0] *= np.exp(-charts.determinants[stretch.i, 1])
         basis = chebyshev.chebvander(nodes[kept], len(kept) - 1)
         coefficients: Array = np.linalg.solve(basis, table).astype(float)
         largest = max(largest, float(np.abs(table[:, 0]).max()))
         det = coefficients[:, 0]
-        root = _root(np.asarray(chebyshev.chebder(det), dtype=float) if touch else det)
-        if root is None or (touch and abs(chebyshev.chebval(root, det)) > TOUCHES * largest):
+        root = _root(np.asarray(chebyshev.chebder(det), dtype=float) if stretch.touch else det)
+        if root is None or (stretch.touch and abs(chebyshev.chebval(root, det)) > TOUCHES * largest):
             return None
-        z = np.asarray(chebyshev.chebval(root, coefficients[:, 1:]), dtype=float)
+        predict = partial(_interpolated, coefficients[:, 1:], middle, half)
         place = middle + half * root
+        z = predict(place)
         first, last = place - CLOSER, place + CLOSER
     return z
 
 
-def _node(system: System, charts: Charts, i: int, v: Array, s: float) -> Array | None:
-    """Return the scaled determinant and the point over z_i + s v."""
+def _interpolated(coefficients: Array, middle: float, half: float, s: float) -> Array:
+    return np.asarray(chebyshev.chebval((s - middle) / half, coefficients), dtype=float)
+
+
+def _node(system: System, charts: Charts, i: int, z: Array) -> Array | None:
+    """Return the determinant, bordered as at chart i, and the rest point over the image of z in its tangent space."""
     tangent, cokernel = charts.tangents[i], charts.cokernels[i]
-    found = correct(system, charts.points[i] + s * v, tangent, cokernel, charts.h)
+    found = correct(system, z, tangent, cokernel, charts.h)
     if found is None or found[1] > system.zero:
         return None
     sign, logarithm = Bordered(system.jacobian(found[0]), tangent, cokernel).determinant()

@@ -23,9 +23,12 @@ Verdict = Literal["morse_bott", "degenerate", "crossing", "singular", "undecided
 #: must agree.
 STRIDE = 4.0
 SCALES = (8e-2, 2e-2, 5e-3, 1.25e-3, 3.125e-4)
+#: The same for a manifold, where F is regular.
+NEAR = (*SCALES, 7.8125e-5, 1.953125e-5)
 #: At a zero of higher order the singular values that vanish are only as small as its place is known: those below the
-#: first number are looked at, at the second distance (in units of the box).
-WEAK, LOOK = 1e-4, 1e-2
+#: first number are looked at, at so many times the error of the place, and not farther than the third (in units of the
+#: box).
+WEAK, LOOK, FARTHEST = 1e-4, 100.0, 1e-2
 #: How much larger than its linear part |F| is there at least, if that is not what counts.
 BEYOND = 10.0
 #: |F| on a manifold, in units of the box. Where F was not zero farther away, this order is allowed for.
@@ -100,18 +103,20 @@ def local_structure(system: System, z: Array, policy: RankPolicy, seed: int = 0)
     return LocalStructure("undecided", None, nullity, spaces, none)
 
 
-def rank_at(system: System, z: Array, policy: RankPolicy, look: float = LOOK) -> NullSpaces:
+def rank_at(system: System, z: Array, policy: RankPolicy) -> NullSpaces:
     """Decide the rank of the Jacobian at a rest point that is known to roundoff in F only.
 
-    A singular value that the policy keeps, but is weak, is kept if |F| grows linearly with it in that direction, up to
-    a distance `look` in units of the box.
+    A singular value s that the policy keeps, but is weak, is kept if |F| grows linearly with it in that direction, to a
+    distance beside which the error of z, |F|/s in this direction, is small.
     """
     spaces = null_spaces(system.jacobian(z), policy, 1.0)
     sigma, rank = spaces.decision.sigma, spaces.rank
+    noise = max(system.norm(z), system.roundoff(z))
     while rank and sigma[rank - 1] <= WEAK:
-        away = look * system.size * spaces.right_vectors[:, rank - 1]
+        e = min(LOOK * noise / sigma[rank - 1], FARTHEST * system.size)
+        away = e * spaces.right_vectors[:, rank - 1]
         grown = min(system.norm(z + away), system.norm(z - away))
-        if not grown > BEYOND * sigma[rank - 1] * look * system.size:
+        if not grown > BEYOND * sigma[rank - 1] * e:
             break
         rank -= 1
     if rank == spaces.rank:
@@ -133,7 +138,7 @@ def _differentiable(system: System, z: Array, rng: np.random.Generator) -> bool:
 
 
 def _manifold(
-    system: System, z: Array, spaces: NullSpaces, rng: np.random.Generator, scales: tuple[float, ...] = SCALES
+    system: System, z: Array, spaces: NullSpaces, rng: np.random.Generator, scales: tuple[float, ...] = NEAR
 ) -> LocalStructure | None:
     """Return the verdict on a manifold of the dimension of the null space, or None if it is none."""
     tangent, cokernel = spaces.right, spaces.left
@@ -150,6 +155,7 @@ def _manifold(
         if len(found) < len(steps) or max(rest for _, rest in found) > zero or (left is not None and left <= zero):
             before = None  # what was left of F farther away would not be seen here, if it is of high order
             continue
+        left = None  # it would be seen
         moved = np.array([q for q, _ in found]) - z
         off = float(np.linalg.norm(moved - e * steps, axis=1).max())
         flat = off <= BENT * e and decide(moved / e, RankPolicy(rtol=SPREAD)).rank == nullity
@@ -189,7 +195,7 @@ def _look(
 
     def at(q: Array) -> tuple[int, Array] | None:
         near = e / NEARER
-        there = rank_at(system, q, policy, min(near / system.size, LOOK))
+        there = rank_at(system, q, policy)
         if there.rank == z.size:
             return None
         scales = (near / system.size, near / system.size / STRIDE)

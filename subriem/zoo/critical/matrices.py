@@ -27,7 +27,7 @@ def baldi_hornik(p: int, q: int, h: int) -> Case:
     Y = np.zeros((p, q))
     Y[range(m), range(m)] = np.arange(m, 0, -1.0)
 
-    def V(x: ca.SX) -> ca.SX:
+    def loss(x: ca.SX) -> ca.SX:
         W2, W1 = ca.reshape(x[: p * h], p, h), ca.reshape(x[p * h :], h, q)
         return ca.sumsqr(W2 @ W1 - Y) / 2
 
@@ -36,7 +36,7 @@ def baldi_hornik(p: int, q: int, h: int) -> Case:
         name=f"factors-{p}-{q}-{h}",
         title=f"linear network of widths {q}, {h}, {p}",
         source="Baldi, Hornik, Neural networks and principal component analysis, Neural Networks 2 (1989)",
-        problem=potential(V, p * h + h * q, least=0.0),
+        problem=potential(loss, p * h + h * q, least=0.0),
         expected=tuple(Expected(*_stratum(p, q, h, S)) for S in strata),
         options={"starts": 200, "box": 3.0, "trace": False},
     )

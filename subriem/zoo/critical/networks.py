@@ -47,7 +47,7 @@ def splitting() -> Case:
     w, b, a = UNIT
     y = a * np.tanh(w * INPUTS + b) + 0.3 * residual()
 
-    def V(z: ca.SX) -> ca.SX:
+    def loss(z: ca.SX) -> ca.SX:
         fit = sum(z[4 + i] * ca.tanh(z[i] * INPUTS + z[2 + i]) for i in range(2))
         return ca.sumsqr(fit - y) / 2
 
@@ -55,7 +55,7 @@ def splitting() -> Case:
         name="splitting",
         title="two tanh units that do the work of one",
         source="Fukumizu, Amari, Local minima and plateaus in hierarchical structures, Neural Networks 13 (2000)",
-        problem=potential(V, 6, least=0.0),
+        problem=potential(loss, 6, least=0.0),
         expected=(Expected(1, 1, (1, 0)),) * 5,
         crossings=(tuple(split(1.0).tolist()), tuple(split(0.0).tolist())),
         options={"starts": split(0.4)[None], "box": (split(0.5) - 0.75, split(0.5) + 0.75)},

@@ -29,14 +29,14 @@ def sphere(m: int) -> Case:
 def torus(R: float = 2.0, r: float = 1.0) -> Case:
     """Return V = g^2 with g = 0 on the torus of radii R and r; g has a circle and the origin as critical points."""
 
-    def V(x: ca.SX) -> ca.SX:
+    def height(x: ca.SX) -> ca.SX:
         return ((ca.sumsqr(x) + R**2 - r**2) ** 2 - 4 * R**2 * (x[0] ** 2 + x[1] ** 2)) ** 2
 
     return Case(
         name="torus",
         title="the square of an equation of the torus in R^3",
         source=_BOTT,
-        problem=potential(V, 3, least=0.0),
+        problem=potential(height, 3, least=0.0),
         expected=(Expected(2, 0, (1, 2, 1)), Expected(1, 2, (1, 1)), Expected(0, 2, (1,))),
         options={"box": 4.0, "starts": 100},
     )
@@ -61,14 +61,14 @@ def product_torus() -> Case:
 def phase_retrieval(m: int) -> Case:
     """Return V = 3/2 |x|^4 - |x|^2 |z|^2 - 2 (x.z)^2 + 3/2 |z|^4 with z = e_1: ±z, a sphere of saddles, the origin."""
 
-    def V(x: ca.SX) -> ca.SX:
+    def height(x: ca.SX) -> ca.SX:
         return 1.5 * ca.sumsqr(x) ** 2 - ca.sumsqr(x) - 2 * x[0] ** 2 + 1.5
 
     return Case(
         name=f"phase-{m}",
         title=f"phase retrieval from infinitely many Gaussian measurements on R^{m}",
         source="Sun, Qu, Wright, A geometric analysis of phase retrieval, Found. Comput. Math. 18 (2018)",
-        problem=potential(V, m, least=0.0),
+        problem=potential(height, m, least=0.0),
         expected=(
             Expected(m - 2, 1, SPHERE[m - 2]), Expected(0, 0, (1,)), Expected(0, 0, (1,)), Expected(0, m, (1,)),
         ),
