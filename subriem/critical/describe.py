@@ -31,9 +31,9 @@ def described(search: Search) -> tuple[tuple[Component, ...], tuple[Crossing, ..
     return tuple(one for one, _ in components), tuple(crossings)
 
 
-def _order(one: Component) -> tuple[float, ...]:
+def _order(one: Component) -> tuple[float, tuple[int, ...], float]:
     dimension = -1 if one.dimension is None else one.dimension
-    return (-dimension, *one.indices[:1], 0.0 if one.cost is None else one.cost)
+    return -dimension, one.indices, 0.0 if one.cost is None else one.cost
 
 
 def _component(search: Search, one: Known) -> Component:
