@@ -163,8 +163,14 @@ def decide_leading(
 ) -> RankDecision:
     """Return whether an equilibrated matrix still has a rank: the decision on that many largest singular values.
 
-    `near` as in `equilibrate`.
+    `near` are diagonals that equilibrate a matrix like this one. Whatever diagonals show that rank, prove it; only a
+    matrix that does not show it in these is equilibrated itself.
     """
+    if near is not None:
+        sigma = np.linalg.svd(near[0][:, None] * matrix * near[1], compute_uv=False)
+        decision = policy.decide(sigma[:rank], scale=1.0)
+        if decision.rank == rank:
+            return decision
     return policy.decide(np.linalg.svd(equilibrate(matrix, near=near)[0], compute_uv=False)[:rank], scale=1.0)
 
 

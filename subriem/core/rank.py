@@ -181,7 +181,7 @@ class RankPolicy:
             If a singular value is negative or not finite, or there are more than `size`.
         """
         values = np.sort(np.asarray(sigma, dtype=float).ravel())[::-1]
-        if not np.isfinite(values).all() or (values < 0).any():
+        if values.size and not (values[-1] >= 0 and values[0] < np.inf):  # NaN is sorted to the front
             raise ProblemError(
                 "the rank cannot be decided from these singular values",
                 np.array2string(values, threshold=6),

@@ -69,8 +69,7 @@ class JetPath(DenseOutput):
         integrals = np.empty((times.size, system.quadratures))
         for stretch, mine, nodes in self._nodes(times, before=False):
             system = stretch.motion.system  # after an exchange of equations the unknowns are another one's
-            last = nodes.t.size == 1 and nodes.t[0] == stretch.nodes.t[-1]
-            jets[mine] = found = stretch.jets[-1:] if last else system.jets(nodes, stretch.q)
+            jets[mine] = found = system.jets(nodes, stretch.q)
             integrals[mine] = nodes.x[:, system.states :]
             residual = max(residual, float(np.abs(system.residuals(nodes.t, found, stretch.q)).max(initial=0.0)))
         return jets, integrals, residual

@@ -82,14 +82,15 @@ class Leap:
         """Return what may have happened on a leg, or nothing."""
         if left := drifted(stretch, FAR):
             return left
-        # unknowns that were eliminated the engine does not see
-        if not np.isfinite(stretch.jets).all():
+        if self.motion.system.may_fail and not np.isfinite(stretch.jets).all():  # the engine does not see all unknowns
             return "a value was not finite"
         if self.watch.violated(stretch):
             return "an equation that was dropped may be violated"
         if not self._ranks:
             return ""
         regularity = Regularity(stretch)
+        if regularity.clear(FALL):
+            return ""
         nodes = regularity.closer()
         if nodes is not stretch.nodes:
             regularity = Regularity(Stretch(self.motion, nodes, stretch.q, dense=stretch.dense))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
+from math import ceil
 
 import numpy as np
 
@@ -66,7 +68,9 @@ def _unchanging(stretch: Stretch) -> int:
 def looked_at(stretch: Stretch, shapes: Sequence[tuple[int, int]]) -> np.ndarray:
     """Return the nodes, all if they are few, at which matrices of these shapes may be decomposed."""
     size = stretch.nodes.t.size
-    stride = int(np.ceil(size * sum(m**2 * n for m, n in shapes) / WORK))
+    stride = ceil(size * sum(m**2 * n for m, n in shapes) / WORK)
+    if stride == 1:
+        return np.arange(size)
     return np.unique(np.append(np.arange(0, size, stride), size - 1))
 
 
@@ -80,13 +84,43 @@ class Regularity:
 
     def __init__(self, stretch: Stretch) -> None:
         self.stretch = stretch
-        found = stretch.motion.system.blocks(stretch.nodes, stretch.q)
-        some = np.unique(np.linspace(0, stretch.nodes.t.size - 1, SCALED).astype(int))
-        sizes = [np.linalg.norm(blocks[some], axis=0) for blocks in found]
-        self.usable = bool(found) and all(np.isfinite(size).all() for size in sizes)
-        self._scales = [equilibrate(size, SCALING)[1:] for size in sizes] if self.usable else []
+        self._found = stretch.motion.system.blocks(stretch.nodes, stretch.q)
         self._whole = len(stretch.motion.system.reduction.certificate.base)
-        self._on_nodes = self._scaled(found) if self.usable else []
+
+    @cached_property
+    def _sizes(self) -> list[Array]:
+        some = np.unique(np.linspace(0, self.stretch.nodes.t.size - 1, SCALED).astype(int))
+        return [np.linalg.norm(blocks[some], axis=0) for blocks in self._found]
+
+    @cached_property
+    def usable(self) -> bool:
+        """Whether there are blocks, and numbers in them."""
+        return bool(self._found) and all(np.isfinite(size).all() for size in self._sizes)
+
+    @cached_property
+    def _scales(self) -> list[tuple[Array, Array]]:
+        return [equilibrate(size, SCALING)[1:] for size in self._sizes]
+
+    @cached_property
+    def _on_nodes(self) -> list[Array]:
+        return self._scaled(self._found)
+
+    def clear(self, fall: float = FALLING) -> bool:
+        """Whether determinants alone tell that no rank is lost: of one sign, without a dip, and shown by the nodes.
+
+        That is so in any scaling, so none is needed.
+        """
+        if not self._found or not all(self._regular(blocks) for blocks in self._found):
+            return False
+        if self._chosen().size < self.stretch.nodes.t.size:
+            return False
+        with np.errstate(all="ignore"):  # what overflows is not clear
+            found = np.hstack([np.linalg.det(blocks) for blocks in self._found])
+            if not (found[:-1] * found[1:] > 0).all():
+                return False
+            sizes = np.abs(found)
+            error = interpolation_error(self.stretch.nodes.t, found, FAR * np.minimum(sizes[:-1], sizes[1:]))
+        return bool((error <= 1.0).all()) and not _falling(sizes, fall).any()
 
     def _scaled(self, found: list[Array]) -> list[Array]:
         return [
@@ -137,7 +171,7 @@ class Regularity:
 
         A node is looked at where regularity falls below `fall` times that of a neighbour.
         """
-        if not self.usable:
+        if not self.usable or self.clear(fall):
             return None
         chosen = self._chosen()
         nodes, signed = self.stretch.nodes[chosen], self._signed([blocks[chosen] for blocks in self._on_nodes])
@@ -192,8 +226,8 @@ class Regularity:
 
 def _falling(values: Array, fall: float) -> np.ndarray:
     """Return where values (N, …) are least among three nodes, and much below one of them."""
-    around = np.stack([np.vstack([values[:1], values[:-1]]), np.vstack([values[1:], values[-1:]])])
-    return (values < fall * around.max(axis=0)) & (values <= around.min(axis=0))
+    before, after = np.vstack([values[:1], values[:-1]]), np.vstack([values[1:], values[-1:]])
+    return (values < fall * np.maximum(before, after)) & (values <= np.minimum(before, after))
 
 
 def _bound(blocks: Array) -> Array:

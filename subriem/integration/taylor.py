@@ -263,38 +263,50 @@ class Taylor:
             t, z, tuple(walk.segments) if dense else (), tuple(walk.found), walk.status, walk.message, stats
         )
 
-    def on_grid(self, times: Array, z0: Array, p: Array, *, rtol: float, steps: int) -> tuple[Array, int] | None:
-        """Return z at times, with the number of steps: a run in compiled code alone.
+    def on_grid(
+        self,
+        t0: float,
+        t1: float,
+        z0: Array,
+        p: Array,
+        *,
+        rtol: float,
+        steps: int,
+        intervals: Callable[[float], int] | None = None,
+    ) -> tuple[Array, Array, int] | None:
+        """Return times from t0 to t1, forward or back, z there, and the number of steps: in compiled code alone.
 
         Parameters
         ----------
-        times : (n,) ndarray
-            Increasing or decreasing; z0 holds at the first.
+        t0, t1 : float
         z0 : (m,) ndarray
         p : (q,) ndarray
         rtol : float
             As in `run`.
         steps : int
             At most.
+        intervals : callable, optional
+            Number of steps, if all were as long as the first one -> number of intervals; else there is one.
 
         Returns
         -------
-        (n, m) ndarray and int, or None
+        (n,) ndarray, (n, m) ndarray and int, or None
             None where it did not arrive, or where a look at single steps is needed: f has roots, logarithms, branches.
         """
         compiled = compile_path(self._serialized, (), _check_tolerance(rtol))
         if self._multivalued or compiled.branches:
             return None
-        with compiled.lend(float(times[0]), z0, p) as loan:
-            outcome, _, _, count, _, z = loan.integrator.propagate_grid(times, max_steps=steps)
+        with compiled.lend(t0, z0, p) as loan:
+            integrator, count = loan.integrator, 1
+            if intervals is not None:
+                outcome, h = integrator.step(max_delta_t=t1 - t0)
+                moved = int(outcome) in (int(type(outcome).success), int(type(outcome).time_limit))
+                count = intervals((t1 - t0) / h if moved and h else 1.0)
+                integrator.time, integrator.state[:] = t0, z0
+            times = np.linspace(t0, t1, count + 1)
+            outcome, _, _, taken, _, z = integrator.propagate_grid(times, max_steps=steps)
             arrived = int(outcome) == int(type(outcome).time_limit)
-        return (z, int(count)) if arrived and np.isfinite(z).all() else None
-
-    def first_step(self, t0: float, z0: Array, p: Array, *, rtol: float) -> float:
-        """Return the size of the first step of a run, NaN where there is none."""
-        with compile_path(self._serialized, (), _check_tolerance(rtol)).lend(t0, z0, p) as loan:
-            outcome, h = loan.integrator.step()
-        return abs(h) if int(outcome) == int(type(outcome).success) else float("nan")
+        return (times, z, int(taken)) if arrived and np.isfinite(z).all() else None
 
     def run_batch(
         self,

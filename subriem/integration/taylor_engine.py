@@ -88,21 +88,15 @@ class TaylorEngine(Engine):
     def leap(self, t0: float, t1: float, x: Array, a: Array, q: Array, looks: bool = True) -> Piece:
         """Integrate from t0 to t1 in compiled code alone, with nodes as dense as the first step suggests."""
         start = self.face.state(x, a)
-        times = np.linspace(t0, t1, self._intervals(t0, t1, start, q) + 1) if looks else np.array([t0, t1])
-        found = self._forward.on_grid(times, start, q, rtol=self._rtol, steps=STEPS)
+        intervals = _intervals if looks else None
+        found = self._forward.on_grid(t0, t1, start, q, rtol=self._rtol, steps=STEPS, intervals=intervals)
         if found is None:
-            return Piece(times[:1], x[None], a[None], "single steps must be looked at")
-        whole, count = found
+            return Piece(np.array([t0]), x[None], a[None], "single steps must be looked at")
+        times, whole, count = found
         run, sign = self._run(t0, t1, start, q)
         dense = TaylorPath(run, sign, self._states)
         unknowns = self._solved(times, whole, q, a.size)
         return Piece(times, whole[:, : self._states], unknowns, dense=dense, stats={"steps": count})
-
-    def _intervals(self, t0: float, t1: float, start: Array, q: Array) -> int:
-        """Return how many intervals of a grid have about SPACING steps each."""
-        step = self._forward.first_step(t0, start, q, rtol=self._rtol)
-        steps = abs(t1 - t0) / step if step > 0 else 0.0
-        return NODES * 2 ** int(np.clip(np.ceil(np.log2(max(steps / (NODES * SPACING), 1.0))), 0, FINEST))
 
     def _run(self, t0: float, t1: float, start: Array, q: Array) -> tuple[partial[TaylorRun], float]:
         """Return a run that is still to be made, and the sign of its direction in time."""
@@ -123,6 +117,11 @@ class TaylorEngine(Engine):
             s, x, q = (ca.SX.sym(name, f.numel_in(i)) for i, name in enumerate("sxq"))
             self._backward = Taylor(ca.Function("reversed", [s, x, q], [-f(-s, x, q)]))
         return self._backward
+
+
+def _intervals(steps: float) -> int:
+    """Return how many intervals of a grid have about SPACING steps each."""
+    return NODES * 2 ** int(np.clip(np.ceil(np.log2(max(steps / (NODES * SPACING), 1.0))), 0, FINEST))
 
 
 class TaylorMethod(Integrator):
