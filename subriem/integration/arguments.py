@@ -41,7 +41,7 @@ def read_times(t_eval: Any, start: float, end: float) -> Array:
     times = real_array(t_eval, "t_eval", ndim=1)
     if (np.diff(times) * np.sign(end - start) <= 0).any():
         raise ProblemError("solve: t_eval does not go from start to end", f"{times[:6]}", "monotone times", "np.unique")
-    if times.min(initial=np.inf) < min(start, end) or times.max(initial=-np.inf) > max(start, end):
+    if not min(start, end) <= min(times[0], times[-1]) <= max(times[0], times[-1]) <= max(start, end):
         got = f"{times.min():.6g} … {times.max():.6g}"
         raise ProblemError("solve: t_eval leaves the span", got, f"[{start:.6g}, {end:.6g}]", "a longer span")
     return times
