@@ -5,6 +5,7 @@ What a command needs is imported when a command line is read.
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -49,15 +50,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     from subriem.cli.shell import BAD_INPUT, ENDED_OTHERWISE, INTERRUPTED, OK
 
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments, names = list(sys.argv[1:] if argv is None else argv), ()
     try:
         cyclopts = optional_import("cyclopts", "cli")
         application = _application(cyclopts, _shells(shlex.join(["subriem", *arguments])))
         command, bound, _ = application.parse_args(arguments, exit_on_error=False, print_error=False)
+        names = tuple(bound.signature.parameters)
         code = command(*bound.args, **bound.kwargs)
         return code if isinstance(code, int) else OK
     except SubriemError as error:
-        print(error, file=sys.stderr)
+        print(_as_options(str(error), names), file=sys.stderr)
         return BAD_INPUT if isinstance(error, ProblemError | ImportError) else ENDED_OTHERWISE
     except KeyboardInterrupt:
         print("interrupted before anything could be saved", file=sys.stderr)
@@ -67,6 +69,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(_misunderstood(arguments, error), file=sys.stderr)
         return BAD_INPUT
+
+
+def _as_options(message: str, names: Sequence[str]) -> str:
+    """Return a message whose hint, its last line, gives arguments of the command as its options: --rtol 1e-8."""
+    said, end, hint = message.rpartition("\n")
+    if names:
+        hint = re.sub(rf"\b({'|'.join(names)})=", lambda found: f"--{found[1].replace('_', '-')} ", hint)
+    return said + end + hint
 
 
 def _shells(command: str) -> list[Shell]:

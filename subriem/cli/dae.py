@@ -192,7 +192,11 @@ def _span(source: Source, start: float | None, end: float | None) -> tuple[float
     first, last = known[0] if start is None else start, known[1] if end is None else end
     if last is None:
         raise ProblemError("the end of the time is not given", "no --to", "--to T", "--to 10")
-    return finite("--from", first), finite("--to", last)
+    span = finite("--from", first), finite("--to", last)
+    if span[0] == span[1]:
+        got = f"--from {first:g} --to {last:g}"
+        raise ProblemError("the time ends where it starts", got, "two times", f"--to {first + 1:g}")
+    return span
 
 
 def _pole(text: str) -> float | str:

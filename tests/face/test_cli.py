@@ -149,7 +149,7 @@ def test_a_capped_width_says_so(monkeypatch):
 
 
 def start(arguments, folder):
-    command = [sys.executable, "-W", "error", "-m", "subriem.cli", *arguments]
+    command = [sys.executable, "-W", "error", "-m", "subriem", *arguments]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     # its own process group: the signal reaches it and nobody else
     return subprocess.Popen(

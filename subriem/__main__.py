@@ -1,4 +1,4 @@
-"""`python -m subriem.cli`."""
+"""`python -m subriem`."""
 
 import sys
 
