@@ -61,17 +61,17 @@ class Prolongation:
         """(i, c_i): the equations of the system Jacobian."""
         return tuple((i, top) for i, top in enumerate(self.c) if top >= 0)
 
-    @cached_property
+    @property
     def top_columns(self) -> tuple[Place, ...]:
         """(j, d_j): the unknowns of the system Jacobian, highest derivatives and algebraic variables."""
         return tuple(enumerate(self.d))
 
-    @cached_property
+    @property
     def state_columns(self) -> tuple[Place, ...]:
         """(j, l), l < d_j: the state of the reduced system."""
         return tuple(place for place in self.columns if place[1] < self.d[place[0]])
 
-    @cached_property
+    @property
     def invariant_rows(self) -> tuple[Place, ...]:
         """(i, k), k < c_i: the constraints between the states."""
         return tuple(place for place in self.rows if place[1] < self.c[place[0]])

@@ -262,7 +262,7 @@ def test_an_interrupted_solution_is_saved_and_reported(model):
         (["solve", "model.py:twice", "--to", "1", "--at", "x=1", "--method", "rk"], "--method 'auto'"),
         (["solve", "model.py:twice", "--to", "1", "--from", "-inf"], "--from is not finite"),
         (["solve", "model.py:twice", "--to", "soon"], "soon"),
-        (["solve", "model.py:twice", "--to", "0"], "no stretch of time"),
+        (["solve", "model.py:twice", "--to", "0"], "--to 1"),
         (["solve", "model.py:twice", "--to", "1", "--method", "euler"], "'euler'"),
         (["solve", "model.py:twice", "--to", "1", "--rtol", "2"], "rtol"),
         (["solve", "model.py:twice", "--to", "1", "--baumgarte", "much"], "'much'"),
