@@ -26,7 +26,8 @@ class JetPath(DenseOutput):
     def __init__(self, stretches: Sequence[Stretch]) -> None:
         self.segments, self.stretches = (), tuple(stretches)
         self._system = self.stretches[0].motion.system
-        self._variables = [i for i, (_, k) in enumerate(self._system.reduction.system.columns) if k == 0]
+        #: Which of the jets are the variables.
+        self.variables = [i for i, (_, k) in enumerate(self._system.reduction.system.columns) if k == 0]
 
     @property
     def end(self) -> float:
@@ -36,7 +37,7 @@ class JetPath(DenseOutput):
     def __call__(self, t: Any) -> Array:
         """Return the variables at t, shape (n,), or (len(t), n) for a vector of times."""
         times = np.asarray(t, dtype=float)
-        rows = self.jets(times.ravel())[:, self._variables]
+        rows = self.jets(times.ravel())[:, self.variables]
         return rows[0] if times.ndim == 0 else rows.reshape((*times.shape, rows.shape[1]))
 
     def jets(self, times: Array, *, before: bool = False) -> Array:
@@ -82,9 +83,8 @@ class JetPath(DenseOutput):
             yield self.stretches[index], mine, self.stretches[index].at(times[mine])
 
     def _owners(self, times: Array, before: bool) -> np.ndarray:
-        starts = np.array([stretch.nodes.t[0] for stretch in self.stretches])
-        end = self.end
-        low, high = min(starts[0], end), max(starts[0], end)
+        start, end = float(self.stretches[0].nodes.t[0]), self.end
+        low, high = min(start, end), max(start, end)
         slack = 1e-12 * max(high - low, abs(high), abs(low))
         outside = ~((times >= low - slack) & (times <= high + slack))
         if outside.any():
@@ -94,8 +94,9 @@ class JetPath(DenseOutput):
                 f"times in [{low:.16g}, {high:.16g}]",
                 "a longer span",
             )
-        if starts.size == 1:
+        if len(self.stretches) == 1:
             return np.zeros(times.size, dtype=int)
-        sign = 1.0 if end >= starts[0] else -1.0
+        starts = np.array([stretch.nodes.t[0] for stretch in self.stretches])
+        sign = 1.0 if end >= start else -1.0
         side = "left" if before else "right"
         return np.clip(np.searchsorted(sign * starts, sign * times, side=side) - 1, 0, starts.size - 1)

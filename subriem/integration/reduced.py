@@ -217,7 +217,7 @@ class ReducedSystem:
     def jets(self, nodes: Nodes, q: Array) -> Array:
         """Return the jets at `reduction.system.columns`, shape (N, …)."""
         columns, tops = self._columns
-        out = np.empty((nodes.t.size, len(columns) + len(tops)))
+        out = np.empty((nodes.t.size, columns.size + tops.size))
         out[:, columns] = nodes.x[:, : self.states]
         out[:, tops] = self.tops(nodes, q)
         return out
@@ -229,10 +229,11 @@ class ReducedSystem:
     # --- compiled when first needed ---------------------------------------------------------------------------------
 
     @cached_property
-    def _columns(self) -> tuple[list[int], list[int]]:
+    def _columns(self) -> tuple[np.ndarray, np.ndarray]:
         where = self.reduction.system
         position = {place: index for index, place in enumerate(where.columns)}
-        return [position[p] for p in where.state_columns], [position[p] for p in where.top_columns]
+        states, tops = ([position[p] for p in places] for places in (where.state_columns, where.top_columns))
+        return np.array(states, dtype=np.intp), np.array(tops, dtype=np.intp)
 
     @cached_property
     def _equations(self) -> Batch:

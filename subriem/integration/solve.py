@@ -262,18 +262,17 @@ def _solution(
     if wanted is None:
         t, jets, drift, quadratures = _on_nodes(track.stretches)
     else:
-        low, high = sorted((march.span[0], path.end))
-        t = wanted[(wanted >= low) & (wanted <= high)]
-        if not march.status.success or march.status is Status.EVENT:
-            t = np.append(t[t != path.end], path.end)  # a run that ended early also shows where
+        t = wanted
+        if march.status is not Status.SUCCESS:
+            low, high = sorted((march.span[0], path.end))
+            t = np.append(t[(t >= low) & (t <= high) & (t != path.end)], path.end)  # where it ended
         jets, quadratures, residual = path.sample(t)
         track.residual, drift = max(track.residual, residual), np.full(t.size, np.nan)
         drift[-1:] = max(stretch.nodes.drift.max() for stretch in track.stretches)
-    variables = [index for index, (_, k) in enumerate(reduction.system.columns) if k == 0]
     options = motion.options
     return DAESolution(
         t=t,
-        y=jets[:, variables],
+        y=jets[:, path.variables],
         channels=dict(zip(names, quadratures.T, strict=True)),
         dense=path,
         events=tuple(track.events),
