@@ -51,6 +51,8 @@ class Atlas:
     message : str
     evaluations : int
         Jacobians computed.
+    halvings : int
+        How often the spacing was halved.
     """
 
     charts: Charts
@@ -61,6 +63,7 @@ class Atlas:
     status: Status
     message: str
     evaluations: int
+    halvings: int = 0
 
 
 def trace(
@@ -113,15 +116,13 @@ def trace(
 def extend(system: System, atlas: Atlas, *, budget: Budget | None = None, cancel: CancelToken | None = None) -> Atlas:
     """Go on with an atlas that a budget or a cancellation ended; the budget's `steps` are further charts."""
     meter = Meter(budget or Budget())
-    for halving in range(HALVINGS + 1):
-        growth = _Growth(system, atlas, may_halve=not atlas.fixed and halving < HALVINGS)
+    while True:
+        growth = _Growth(system, atlas, may_halve=not atlas.fixed and atlas.halvings < HALVINGS)
         found = growth.run(meter, cancel)
         if found is not None:
             return found
-        atlas = replace(
-            _start(growth.chart(0), atlas.charts.h / 2, False), evaluations=atlas.evaluations + growth.evaluations
-        )
-    raise AssertionError("the last spacing is kept")
+        again = _start(growth.chart(0), atlas.charts.h / 2, False)
+        atlas = replace(again, evaluations=growth.evaluations, halvings=atlas.halvings + 1)
 
 
 def single(system: System, z: Array, tangent: Array, cokernel: Array, message: str) -> Atlas:
@@ -261,7 +262,10 @@ class _Growth:
         ends = np.array(self.ends).reshape(-1, points.shape[1])
         waiting = np.array(self.waiting, dtype=np.intp)
         charts = Charts(points, tangents, cokernels, determinants, residuals, self.h)
-        return Atlas(charts, waiting, self.leaves, ends, self.atlas.fixed, status, message, self.evaluations)
+        return replace(
+            self.atlas, charts=charts, waiting=waiting, leaves_box=self.leaves, ends=ends, status=status,
+            message=message, evaluations=self.evaluations,
+        )  # fmt: skip
 
     def _surround(self, i: int) -> bool:
         """Add the charts that are missing around one; False if the manifold turns too much for the spacing."""

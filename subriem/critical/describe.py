@@ -20,7 +20,7 @@ def described(search: Search) -> tuple[tuple[Component, ...], tuple[Crossing, ..
     components = [(_component(search, one), one) for one in search.known]
     components.sort(key=lambda pair: _order(pair[0]))
     crossings = []
-    for z, structure in search.crossings:
+    for z, structure in search.meetings:
         near = [
             number
             for number, (_, one) in enumerate(components)
