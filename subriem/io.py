@@ -10,6 +10,10 @@ from typing import Any
 from subriem.core import store
 from subriem.core.errors import ProblemError, optional_import
 from subriem.core.records import Parts
+from subriem.critical import persist as rest_points
+from subriem.critical.equilibriumset import EquilibriumSet
+from subriem.critical.graph import graph_json, write_graphml
+from subriem.critical.searchstate import SearchState
 from subriem.flows.flowsolution import FlowSolution
 from subriem.flows.loop import FlowState
 from subriem.flows.persist import DENSE_LIMIT, solution_from, solution_parts, state_from, state_parts
@@ -19,16 +23,18 @@ from subriem.reduction.dae import DAE
 from subriem.reduction.persist import RECORDS
 from subriem.reduction.reduction import Reduction
 
-__all__ = ["load", "save", "to_xarray"]
+__all__ = ["load", "save", "save_graph", "to_xarray"]
 
 #: What can be saved.
-Saved = FlowSolution | FlowState | DAESolution | Reduction | DAE
+Saved = FlowSolution | FlowState | DAESolution | Reduction | DAE | EquilibriumSet | SearchState
 #: Kind of a file -> the class, how it is taken apart, and how it is put together.
 _KINDS: dict[str, tuple[type, Callable[[Any], Parts], Callable[..., Any]]] = {
     "flow-solution": (FlowSolution, solution_parts, solution_from),
     "flow-state": (FlowState, state_parts, state_from),
     "dae-solution": (DAESolution, dae_solutions.solution_parts, dae_solutions.solution_from),
     "reduction": (Reduction, RECORDS.take_apart, RECORDS.put_together),
+    "equilibria": (EquilibriumSet, rest_points.set_parts, rest_points.set_from),
+    rest_points.STATE: (SearchState, rest_points.RECORDS.take_apart, rest_points.state_from),
     "dae": (DAE, RECORDS.take_apart, RECORDS.put_together),
 }
 
@@ -38,7 +44,7 @@ def save(result: Saved, path: str | os.PathLike[str], *, limit: float = DENSE_LI
 
     Parameters
     ----------
-    result : FlowSolution, FlowState, DAESolution, Reduction or DAE
+    result : FlowSolution, FlowState, DAESolution, Reduction, DAE, EquilibriumSet or SearchState
     path : path
         Gets the suffix .npz if it has none.
     limit : float
@@ -59,7 +65,8 @@ def save(result: Saved, path: str | os.PathLike[str], *, limit: float = DENSE_LI
     Notes
     -----
     A file holds arrays and plain values, and of equations the list of their operations: reading one runs nothing. The
-    solution of a DAE is stored with its equations, its reduction and everything between its nodes.
+    solution of a DAE is stored with its equations, its reduction and everything between its nodes; rest points with all
+    charts and where their search stands, but without their problem.
 
     Examples
     --------
@@ -76,7 +83,7 @@ def save(result: Saved, path: str | os.PathLike[str], *, limit: float = DENSE_LI
             "this is no result that can be saved",
             type(result).__name__,
             f"one of {', '.join(known.__name__ for known, *_ in _KINDS.values())}",
-            "sr.follow(…), sr.solve(…) or sr.reduce(…)",
+            "sr.follow(…), sr.solve(…), sr.reduce(…) or sr.equilibria(…)",
         )
     try:
         parts = solution_parts(result, limit) if isinstance(result, FlowSolution) else _KINDS[kind][1](result)
@@ -96,8 +103,9 @@ def load(path: str | os.PathLike[str]) -> Any:
 
     Returns
     -------
-    FlowSolution, FlowState, DAESolution, Reduction or DAE
-        What was saved. The first two can be handed to `follow` as `theta0`, to resume the run; the last two to `solve`.
+    FlowSolution, FlowState, DAESolution, Reduction, DAE, EquilibriumSet or SearchState
+        What was saved. The first two can be handed to `follow` as `theta0`, to resume the run; a reduction or a DAE to
+        `solve`; rest points and the state of a search go on by their `resume(problem)`.
 
     Raises
     ------
@@ -130,6 +138,51 @@ def load(path: str | os.PathLike[str]) -> Any:
         raise ProblemError(
             "the file is incomplete", got, "a file written by subriem.io.save", "save it again"
         ) from error
+
+
+def save_graph(graph: Any, path: str | os.PathLike[str]) -> Path:
+    """Write a graph of connecting orbits as GraphML or JSON.
+
+    Parameters
+    ----------
+    graph : networkx.DiGraph
+        What `EquilibriumSet.connect` returned.
+    path : path
+        Ends in .graphml, or in .json for the node-link form of networkx. Tuples become JSON text; what is not known is
+        left out.
+
+    Returns
+    -------
+    Path
+        Where it was written.
+
+    Raises
+    ------
+    ProblemError
+        If the suffix is another one, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile, subriem as sr
+    >>> bowl = sr.equilibria(sr.flows.potential(lambda x: x[0] ** 2, 1), starts=4)
+    >>> save_graph(bowl.connect(), tempfile.mkdtemp() + "/bowl.graphml").name
+    'bowl.graphml'
+    """
+    target = Path(path)
+    if target.suffix not in (".graphml", ".json"):
+        raise ProblemError(
+            "a graph is not written in this form", repr(target.suffix), ".graphml or .json", "path='orbits.graphml'"
+        )
+    try:
+        if target.suffix == ".json":
+            target.write_text(graph_json(graph), encoding="utf-8")
+        else:
+            write_graphml(graph, target)
+    except OSError as error:
+        raise ProblemError(
+            "the file cannot be written", f"{target}: {error}", "an existing writable folder with room", "mkdir"
+        ) from error
+    return target
 
 
 def to_xarray(result: FlowSolution | DAESolution) -> Any:

@@ -111,6 +111,9 @@ class _Writer:
         return {"record": name, "of": held}
 
     def _array(self, value: Array, path: str) -> dict[str, Any]:
+        if value.dtype == complex:
+            pairs = np.ascontiguousarray(value).reshape(*value.shape, 1).view(float)
+            return {"complex": self._array(pairs, path)}
         if value.dtype.kind not in "fiub":
             raise TypeError(f"{path.strip('/')} is an array of {value.dtype}, which a file cannot hold")
         if value.size <= INLINE:
@@ -155,6 +158,9 @@ class _Reader:
         return self._array(code)
 
     def _array(self, code: Mapping[str, Any]) -> Array:
+        if "complex" in code:
+            pairs = np.ascontiguousarray(self._array(code["complex"]))
+            return pairs.view(complex).reshape(pairs.shape[:-1])
         if "array" in code:
             return self._arrays[code["array"]]
         dtype = np.dtype(code["dtype"])

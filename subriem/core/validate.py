@@ -97,8 +97,10 @@ def positive(value: Any, name: str, *, or_zero: bool = False) -> float:
     return number
 
 
-def positive_integer(value: Any, name: str) -> int:
-    """Return `value` as an int >= 1, or raise `ProblemError`."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ProblemError(f"{name} is not a positive integer", repr(value), "an integer >= 1", f"{name}=1 or more")
+def positive_integer(value: Any, name: str, *, or_zero: bool = False) -> int:
+    """Return `value` as an int >= 1 (>= 0 with `or_zero`), or raise `ProblemError`."""
+    least = 0 if or_zero else 1
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        what = "no integer >= 0" if or_zero else "not a positive integer"
+        raise ProblemError(f"{name} is {what}", repr(value), f"an integer >= {least}", f"{name}=1 or more")
     return int(value)

@@ -1,78 +1,168 @@
-"""A connected family of rest points: its charts, and what is known of it."""
+"""A component of rest points, where several meet, and where a curve of them changes its stability."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from subriem.core.protocols import Array
-from subriem.core.rank import RankPolicy
-from subriem.critical.problem import RestProblem
-from subriem.critical.stability import stability
-from subriem.critical.topology import topology
+from subriem.core.status import Status
+from subriem.critical.charts import Charts
+from subriem.critical.dimension import Verdict
+from subriem.critical.stability import Stability
+from subriem.critical.topology import Topology
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """Where the index changes along a curve of rest points.
+
+    Attributes
+    ----------
+    point : (n,) ndarray
+        In the problem of `with_parameter` its last coordinate is the parameter.
+    kind : {"fold", "crossing", "hopf"}
+        A real eigenvalue passes 0 while the curve is the only one here (in a parameter: it turns back); the rank of F
+        falls, so that other curves may meet it (transcritical, pitchfork); or a pair of complex ones passes the
+        imaginary axis.
+    index : (int, int)
+        Numbers of unstable directions behind and ahead of it.
+    tangent : (n,) ndarray
+        Unit vector along the curve, pointing ahead: its largest entry is positive.
+    frequency : float
+        |imaginary part| of the eigenvalues that pass; 0 if they are real.
+    residual : float
+        |F| there, in units of z.
+    """
+
+    point: Array
+    kind: Literal["fold", "crossing", "hopf"]
+    index: tuple[int, int]
+    tangent: Array
+    frequency: float
+    residual: float
 
 
 @dataclass(frozen=True, eq=False)
 class Component:
-    """A family of rest points.
+    """A component of the set of rest points, or what was seen of one.
 
     Attributes
     ----------
-    points : (N, n) ndarray
-    tangents : (N, n, k) ndarray
-        Orthonormal.
-    h : float
-        Spacing of the charts; of an isolated rest point a distance below which there is no other.
-    index : int or None
-        Number of eigenvalues with a real part > 0 across the family; None where it differs along the family.
+    point : (n,) ndarray
+        A rest point on it.
+    verdict : {"morse_bott", "degenerate", "crossing", "singular", "undecided"}
+        What the set is near this point: a manifold whose dimension is the nullity of the Jacobian (also an isolated
+        regular point), one of smaller dimension, several manifolds that meet, none of these, or not known.
+    dimension : int or None
+    nullity : int
+        Of the Jacobian of F.
+    charts : Charts
+        All there are of it inside the box, if `status` is SUCCESS; its points and tangent spaces.
+    status : Status
+    message : str
+        Covered or not, and why not.
+    leaves_box : bool
+        Whether it goes on outside the box.
+    stability : Stability or None
+        At each chart; None without a motion.
+    topology : Topology or None
+        None if it is not covered, or no manifold.
     cost : float or None
-        At the first point; the same on all of the family for a gradient flow.
-    betti : tuple of int, or None
-        Over Z/2.
-    margin : float
-        Least |real part| of the spectrum across the family.
+    starts : int
+        How many starts led to it.
+    changes : tuple of Change
+        Of a curve: where its index changes.
     """
 
-    points: Array
-    tangents: Array
-    h: float
-    index: int | None
+    point: Array
+    verdict: Verdict
+    dimension: int | None
+    nullity: int
+    charts: Charts
+    status: Status
+    message: str
+    leaves_box: bool
+    stability: Stability | None
+    topology: Topology | None
     cost: float | None
-    betti: tuple[int, ...] | None
-    margin: float
+    starts: int
+    changes: tuple[Change, ...] = ()
 
     @property
-    def dimension(self) -> int:
-        """The dimension k of the family."""
-        return self.tangents.shape[2]
+    def points(self) -> Array:
+        """The centres of its charts, (N, n)."""
+        return self.charts.points
+
+    @property
+    def tangents(self) -> Array:
+        """Orthonormal bases of its tangent spaces there, (N, n, k)."""
+        return self.charts.tangents
+
+    @property
+    def h(self) -> float:
+        """The spacing of its charts."""
+        return self.charts.h
+
+    @property
+    def betti(self) -> tuple[int, ...] | None:
+        """Betti numbers over Z/2, of what is inside the box; None if they are not known."""
+        return self.topology.betti if self.topology is not None else None
+
+    @property
+    def measure(self) -> float | None:
+        """Its length or area inside the box, up to the last charts; of a point 1. None if it is not covered."""
+        return self.topology.measure if self.topology is not None else None
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """The numbers of unstable directions met on it, increasing."""
+        return tuple(sorted(set(self.stability.index.tolist()))) if self.stability is not None else ()
+
+    @property
+    def index(self) -> int | None:
+        """The number of unstable directions: for a gradient flow the Morse-Bott index. None if it changes."""
+        return self.indices[0] if len(self.indices) == 1 and self.indices[0] >= 0 else None
+
+    @property
+    def spectrum(self) -> NDArray[np.complex128] | None:
+        """The eigenvalues across it at each chart, (N, m); None without a motion."""
+        return self.stability.spectrum if self.stability is not None else None
+
+    @property
+    def margin(self) -> float | None:
+        """The least |real part| of these: above 0 where it is normally hyperbolic."""
+        return float(np.min(self.stability.margin)) if self.stability is not None else None
+
+    @property
+    def rank(self) -> tuple[int, ...] | None:
+        """The ranks of D of the output map met on it, increasing; None without such a map."""
+        ranks = self.stability.rank if self.stability is not None else None
+        return tuple(sorted(set(ranks.tolist()))) if ranks is not None else None
 
 
-def component(problem: RestProblem, points: Array, tangents: Array, h: float, policy: RankPolicy) -> Component:
-    """Return a family with its index, cost, Betti numbers and margin.
+@dataclass(frozen=True, eq=False)
+class Crossing:
+    """Where the rank changes along a component, or several meet.
 
-    Raises
-    ------
-    ProblemError
-        If arrays do not fit, or the problem tells nothing of a motion.
-
-    Examples
-    --------
-    >>> import numpy as np, subriem as sr
-    >>> from subriem.critical.adapters import rest_problem
-    >>> saddle = rest_problem(sr.map(lambda z: [z[0], -2 * z[1]], 2), field=True)
-    >>> found = component(saddle, np.zeros((1, 2)), np.zeros((1, 2, 0)), 0.1, sr.RankPolicy())
-    >>> found.dimension, found.index, found.betti, found.margin
-    (0, 1, (1,), 1.0)
+    Attributes
+    ----------
+    point : (n,) ndarray
+    verdict : str
+        As of a `Component`.
+    nullity : int
+        Of the Jacobian of F.
+    tangents : tuple of (n, d) ndarray
+        Bases of the tangent spaces of the branches that meet here: the tangent cone. Empty if it is no crossing.
+    components : tuple of int
+        Numbers of the components that come near.
     """
-    across = stability(problem, points, tangents, policy)
-    indices = set(across.index.tolist())
-    return Component(
-        points=points,
-        tangents=tangents,
-        h=h,
-        index=indices.pop() if len(indices) == 1 else None,
-        cost=problem.cost(points[0]) if problem.cost is not None else None,
-        betti=topology(points, tangents, h).betti,
-        margin=float(np.min(across.margin)),
-    )
+
+    point: Array
+    verdict: Verdict
+    nullity: int
+    tangents: tuple[Array, ...]
+    components: tuple[int, ...]

@@ -27,7 +27,7 @@ HALVINGS = 60
 
 
 @dataclass(frozen=True, eq=False)
-class _Stretch:
+class Stretch:
     """The part of a manifold over z_i + s v, from s = `left` to `right`, v in the tangent space of chart i.
 
     `others` are the charts at its ends, beside i: of one or of two steps.
@@ -66,7 +66,7 @@ def rank_changes(system: System, atlas: Atlas) -> list[Array]:
     return found
 
 
-def _changes(charts: Charts) -> Iterator[_Stretch]:
+def _changes(charts: Charts) -> Iterator[Stretch]:
     """Yield a step across each change of sign: on a curve all, of nearby ones on a surface one."""
     pairs = charts.edges()
     pairs = pairs[charts.changes(pairs)]
@@ -83,10 +83,10 @@ def _changes(charts: Charts) -> Iterator[_Stretch]:
             group.extend(np.flatnonzero(joined).tolist())
         tangent = charts.tangents[i]
         v = tangent @ (tangent.T @ (charts.points[j] - charts.points[i]))
-        yield _Stretch(i, v, 0.0, 1.0, ((j, 1.0),), False)
+        yield Stretch(i, v, 0.0, 1.0, ((j, 1.0),), False)
 
 
-def _touches(charts: Charts) -> Iterator[_Stretch]:
+def _touches(charts: Charts) -> Iterator[Stretch]:
     """Yield the two steps around each chart of a curve beside which a parabola through |det| goes to zero."""
     beside: dict[int, list[int]] = {}
     for i, j in charts.edges().tolist():
@@ -106,10 +106,10 @@ def _touches(charts: Charts) -> Iterator[_Stretch]:
         bend = a - 2 * b + c
         if bend > 0 and b - (c - a) ** 2 / (8 * bend) <= LOW * max(a, c):
             ends = ((left, steps[left]), (right, steps[right]))
-            yield _Stretch(i, v, steps[left], steps[right], ends, True)
+            yield Stretch(i, v, steps[left], steps[right], ends, True)
 
 
-def _hermite(charts: Charts, stretch: _Stretch, s: float) -> Array:
+def hermite(charts: Charts, stretch: Stretch, s: float) -> Array:
     """Return the cubic between two charts at s; its image in the tangent space of chart i is s v."""
     j, end = next(((j, end) for j, end in stretch.others if s * end >= 0), stretch.others[0])
     i, t = stretch.i, s / end
@@ -122,35 +122,62 @@ def _hermite(charts: Charts, stretch: _Stretch, s: float) -> Array:
     )
 
 
-def _located(system: System, charts: Charts, stretch: _Stretch) -> Array | None:
+def _located(system: System, charts: Charts, stretch: Stretch) -> Array | None:
     """Return the point of a stretch where the determinant is zero, or None if there is none."""
-    nodes = chebyshev.chebpts1(NODES)
     first, last, largest, z = stretch.left, stretch.right, 0.0, None
-    predict: Callable[[float], Array] = partial(_hermite, charts, stretch)
+    predict: Callable[[float], Array] = partial(hermite, charts, stretch)
     for _ in range(2):
-        middle, half = (first + last) / 2, (last - first) / 2
-        values = [_node(system, charts, stretch.i, predict(middle + half * t)) for t in nodes]
-        kept = [number for number, value in enumerate(values) if value is not None]
-        if len(kept) < NODES - 2:
+        found = arc(system, charts, stretch.i, predict, first, last)
+        if found is None:
             return None
-        table = np.array([values[number] for number in kept])
-        table[:, 0] *= np.exp(-charts.determinants[stretch.i, 1])
-        basis = chebyshev.chebvander(nodes[kept], len(kept) - 1)
-        coefficients: Array = np.linalg.solve(basis, table).astype(float)
-        largest = max(largest, float(np.abs(table[:, 0]).max()))
-        det = coefficients[:, 0]
+        det = found.coefficients[:, 0]
+        largest = max(largest, found.largest)
         root = _root(np.asarray(chebyshev.chebder(det), dtype=float) if stretch.touch else det)
         if root is None or (stretch.touch and abs(chebyshev.chebval(root, det)) > TOUCHES * largest):
             return None
-        predict = partial(_interpolated, coefficients[:, 1:], middle, half)
-        place = middle + half * root
-        z = predict(place)
+        place = found.middle + found.half * root
+        predict, z = found, found(place)
         first, last = place - CLOSER, place + CLOSER
     return z
 
 
-def _interpolated(coefficients: Array, middle: float, half: float, s: float) -> Array:
-    return np.asarray(chebyshev.chebval((s - middle) / half, coefficients), dtype=float)
+@dataclass(frozen=True, eq=False)
+class Arc:
+    """The rest points over a stretch as Chebyshev series, the determinant before them; made by `arc`.
+
+    `largest` is the largest |determinant| at the nodes.
+    """
+
+    coefficients: Array
+    middle: float
+    half: float
+    largest: float
+
+    def __call__(self, s: float) -> Array:
+        """Return the rest point, shape (n,): also where the corrector is singular."""
+        return np.asarray(chebyshev.chebval((s - self.middle) / self.half, self.coefficients[:, 1:]), dtype=float)
+
+    def tangent(self, s: float) -> Array:
+        """Return the unit vector along the curve, shape (n,)."""
+        slope = chebyshev.chebval((s - self.middle) / self.half, chebyshev.chebder(self.coefficients[:, 1:]))
+        return np.asarray(slope / np.linalg.norm(slope), dtype=float)
+
+
+def arc(
+    system: System, charts: Charts, i: int, predict: Callable[[float], Array], first: float, last: float
+) -> Arc | None:
+    """Return the rest points from s = `first` to `last` over the tangent space of chart i, near those predicted."""
+    middle, half = (first + last) / 2, (last - first) / 2
+    nodes = chebyshev.chebpts1(NODES)
+    values = [_node(system, charts, i, predict(middle + half * t)) for t in nodes]
+    kept = [number for number, value in enumerate(values) if value is not None]
+    if len(kept) < NODES - 2:
+        return None
+    table = np.array([values[number] for number in kept])
+    table[:, 0] *= np.exp(-charts.determinants[i, 1])
+    basis = chebyshev.chebvander(nodes[kept], len(kept) - 1)
+    coefficients: Array = np.linalg.solve(basis, table).astype(float)
+    return Arc(coefficients, middle, half, float(np.abs(table[:, 0]).max()))
 
 
 def _node(system: System, charts: Charts, i: int, z: Array) -> Array | None:

@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
 import numpy as np
 
+from subriem.core.protocols import Array
+from subriem.core.rank import RankPolicy
 from subriem.core.status import Status
-from subriem.critical.equilibriumset import Component, Crossing
-from subriem.critical.known import Known
+from subriem.critical.changes import stability_changes
+from subriem.critical.component import Component, Crossing
+from subriem.critical.problem import RestProblem
 from subriem.critical.search import Search
+from subriem.critical.searchstate import Traced
 from subriem.critical.stability import stability
+from subriem.critical.system import System
 from subriem.critical.topology import topology
 
 #: A component whose charts come this near to a crossing, in units of their spacing, meets it.
 NEAR = 1.5
 
 
-def described(search: Search) -> tuple[tuple[Component, ...], tuple[Crossing, ...]]:
+def described(search: Search, executor: Executor | None = None) -> tuple[tuple[Component, ...], tuple[Crossing, ...]]:
     """Return the components by decreasing dimension, then by index and cost, and the crossings."""
-    components = [(_component(search, one), one) for one in search.known]
-    components.sort(key=lambda pair: _order(pair[0]))
+    meetings = search.meetings
+    describe = _Describe(search.system, search.problem, search.policy, np.array([z for z, _ in meetings]))
+    traced = [Traced(one.structure, one.atlas, one.starts) for one in search.known]
+    components = sorted(executor.map(describe, traced) if executor is not None else map(describe, traced), key=_order)
     crossings = []
-    for z, structure in search.meetings:
+    for z, structure in meetings:
         near = [
             number
-            for number, (_, one) in enumerate(components)
-            if np.linalg.norm(one.atlas.charts.points - z, axis=1).min() <= NEAR * one.atlas.charts.h
+            for number, one in enumerate(components)
+            if np.linalg.norm(one.points - z, axis=1).min() <= NEAR * one.h
         ]
         tangents = tuple(branch.tangent for branch in structure.branches)
         crossings.append(Crossing(z, structure.verdict, structure.nullity, tangents, tuple(near)))
-    return tuple(one for one, _ in components), tuple(crossings)
+    return tuple(components), tuple(crossings)
 
 
 def _order(one: Component) -> tuple[float, tuple[int, ...], float]:
@@ -36,27 +46,42 @@ def _order(one: Component) -> tuple[float, tuple[int, ...], float]:
     return -dimension, one.indices, 0.0 if one.cost is None else one.cost
 
 
-def _component(search: Search, one: Known) -> Component:
-    problem, structure, atlas = search.problem, one.structure, one.atlas
-    charts = atlas.charts
-    motion = None
-    if problem.linearize is not None:
-        motion = stability(problem, charts.points, charts.tangents, search.policy)
-    whole = atlas.status is Status.SUCCESS and (one.traced or not structure.dimension)
-    shape = None
-    if whole and structure.verdict in ("morse_bott", "degenerate"):
-        shape = topology(charts.points, charts.tangents, charts.h)
-    return Component(
-        point=one.point,
-        verdict=structure.verdict,
-        dimension=structure.dimension,
-        nullity=structure.nullity,
-        charts=charts,
-        status=atlas.status,
-        message=atlas.message,
-        leaves_box=atlas.leaves_box,
-        stability=motion,
-        topology=shape,
-        cost=problem.cost(one.point) if problem.cost is not None else None,
-        starts=one.starts,
-    )
+@dataclass(frozen=True, eq=False)
+class _Describe:
+    """What is said of one component; `meetings` (M, n) are the points where the rank changes."""
+
+    system: System
+    problem: RestProblem
+    policy: RankPolicy
+    meetings: Array
+
+    def __call__(self, one: Traced) -> Component:
+        """Return the component as it is shown."""
+        problem, structure, atlas = self.problem, one.structure, one.atlas
+        charts = atlas.charts
+        point = charts.points[0]
+        motion = None
+        if problem.linearize is not None:
+            motion = stability(problem, charts.points, charts.tangents, self.policy)
+        changes = ()
+        if motion is not None and charts.dimension == 1:
+            changes = stability_changes(self.system, problem, charts, motion, self.meetings, self.policy)
+        whole = atlas.status is Status.SUCCESS and (len(charts) > 1 or not structure.dimension)
+        shape = None
+        if whole and structure.verdict in ("morse_bott", "degenerate"):
+            shape = topology(charts.points, charts.tangents, charts.h)
+        return Component(
+            point=point,
+            verdict=structure.verdict,
+            dimension=structure.dimension,
+            nullity=structure.nullity,
+            charts=charts,
+            status=atlas.status,
+            message=atlas.message,
+            leaves_box=atlas.leaves_box,
+            stability=motion,
+            topology=shape,
+            cost=problem.cost(point) if problem.cost is not None else None,
+            starts=one.starts,
+            changes=changes,
+        )

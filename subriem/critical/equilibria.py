@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 
-from subriem.core.budget import Budget, CancelToken, Meter, Progress, interruptible, progress_callback
+from subriem.core.budget import Budget, CancelToken, Progress
 from subriem.core.errors import ProblemError
 from subriem.core.protocols import Array
 from subriem.core.rank import DEFAULT_RANK, RankPolicy
-from subriem.core.status import Status
 from subriem.core.validate import positive, positive_integer, real_array
 from subriem.critical.adapters import rest_problem
-from subriem.critical.describe import described
-from subriem.critical.equilibriumset import Component, Crossing, EquilibriumSet
-from subriem.critical.find import Found, find
-from subriem.critical.levenberg import End
-from subriem.critical.search import Search
-from subriem.critical.system import Box, System, scaled_system
+from subriem.critical.equilibriumset import EquilibriumSet
+from subriem.critical.exploration import explored
+from subriem.critical.searchstate import SearchState
+from subriem.critical.system import ZERO, Box, scaled_system
 
 #: Half of the side of the box that is taken where none is given.
 HALF_SIDE = 2.0
-#: Most charts where no budget is given.
-CHARTS = 20_000
 
 
 def equilibria(
@@ -41,6 +37,7 @@ def equilibria(
     budget: Budget | None = None,
     progress: Progress | bool | None = None,
     cancel: CancelToken | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> EquilibriumSet:
     """Find rest points in a box and say how they lie: dimension, stability and topology of each component.
 
@@ -61,18 +58,22 @@ def equilibria(
     rank : RankPolicy
         Decides ranks, the equations in units of their own.
     executor : concurrent.futures.Executor, optional
-        For the search from the starts; the answer is the same with any number of workers.
+        For the search from the starts, and for stability and topology of the components; the answer is the same with
+        any number of workers. A pool of processes needs a problem that can be pickled.
     seed : int
     budget : Budget, optional
         `evaluations` are those of the search, `steps` the charts of all components, `seconds` those of both; 20 000
         charts if left out.
     progress : callable or bool, optional
     cancel : CancelToken, optional
+    checkpoint : path, optional
+        File to which the state of the search is written about every 20 seconds and at the end:
+        `sr.io.load(path).resume(problem)` goes on.
 
     Returns
     -------
     EquilibriumSet
-        Also where the budget was spent or the run was cancelled, with what was found until then.
+        Also where the budget was spent or the run was cancelled, with what was found until then; its `resume` goes on.
 
     Raises
     ------
@@ -98,46 +99,20 @@ def equilibria(
     rest = rest_problem(problem)
     n = rest.map.n_in
     region = as_box(box, n)
-    points = _starts(starts, region, seed)
-    h = positive(step, "step") if step is not None else None
-    token = cancel if cancel is not None else CancelToken()
-    with interruptible(token), progress_callback(progress, "equilibria") as tell:
-        meter = Meter(budget or Budget(steps=CHARTS))
-        system = scaled_system(rest.map, region, seed)
-        found = find(
-            system, points, canonical=rest.canonical, executor=executor, budget=budget, progress=tell, cancel=token
-        )
-        search = Search(system, rest, rank, trace=trace, step=h, meter=meter, cancel=token)
-        search.classify(found.points)
-    return _result(system, found, search, described(search), len(points))
-
-
-def _result(
-    system: System,
-    found: Found,
-    search: Search,
-    parts: tuple[tuple[Component, ...], tuple[Crossing, ...]],
-    starts: int,
-) -> EquilibriumSet:
-    components, crossings = parts
-    runaways = dict(found.reasons)
-    if search.left:
-        runaways["not looked at"] = search.left
-    status, message = found.status, found.message
-    if status is Status.SUCCESS and search.status is not Status.SUCCESS:
-        status, message = search.status, search.message
-    if not components and not search.left and status is Status.SUCCESS:
-        status, message = _nothing(found)
-    evaluations = found.evaluations + search.evaluations
-    return EquilibriumSet(components, crossings, runaways, starts, system.size, evaluations, status, message)
-
-
-def _nothing(found: Found) -> tuple[Status, str]:
-    """Return how a search ended that led to no rest point, by what happened most often."""
-    reason, count = max(found.reasons.items(), key=lambda pair: pair[1])
-    ends = {End.AWAY.value: Status.ESCAPED, End.OUTSIDE.value: Status.ESCAPED, End.UNDEFINED.value: Status.NOT_FINITE}
-    total = sum(found.reasons.values())
-    return ends.get(reason, Status.NOT_CONVERGED), f"no rest point found; {count} of {total} starts {reason}"
+    state = SearchState(
+        box=region,
+        weights=scaled_system(rest.map, region, seed).weights,
+        tolerance=ZERO,
+        policy=rank,
+        trace=trace,
+        step=positive(step, "step") if step is not None else None,
+        starts=_starts(starts, region, seed),
+        waiting=np.zeros((0, n)),
+        own=np.zeros(0, dtype=bool),
+    )
+    return explored(
+        rest, state, executor=executor, budget=budget, progress=progress, cancel=cancel, checkpoint=checkpoint
+    )
 
 
 def as_box(box: Any, n: int) -> Box:

@@ -2,135 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from subriem.core.protocols import Array
+from subriem.core.budget import Budget, CancelToken, Progress
+from subriem.core.errors import EquilibriumError
 from subriem.core.result import Check, Result
 from subriem.core.status import Status
-from subriem.critical.charts import Charts
-from subriem.critical.dimension import Verdict
-from subriem.critical.stability import Stability
+from subriem.critical.component import Component, Crossing
+from subriem.critical.graph import connecting_orbits
+from subriem.critical.morsebott import MorseBottCount, leaves, morse_bott_count, not_applicable
+from subriem.critical.problem import RestProblem
+from subriem.critical.searchstate import SearchState
 from subriem.critical.system import ZERO
-from subriem.critical.topology import Topology
 
-
-@dataclass(frozen=True, eq=False)
-class Component:
-    """A component of the set of rest points, or what was seen of one.
-
-    Attributes
-    ----------
-    point : (n,) ndarray
-        A rest point on it.
-    verdict : {"morse_bott", "degenerate", "crossing", "singular", "undecided"}
-        What the set is near this point: a manifold whose dimension is the nullity of the Jacobian (also an isolated
-        regular point), one of smaller dimension, several manifolds that meet, none of these, or not known.
-    dimension : int or None
-    nullity : int
-        Of the Jacobian of F.
-    charts : Charts
-        All there are of it inside the box, if `status` is SUCCESS; its points and tangent spaces.
-    status : Status
-    message : str
-        Covered or not, and why not.
-    leaves_box : bool
-        Whether it goes on outside the box.
-    stability : Stability or None
-        At each chart; None without a motion.
-    topology : Topology or None
-        None if it is not covered, or no manifold.
-    cost : float or None
-    starts : int
-        How many starts led to it.
-    """
-
-    point: Array
-    verdict: Verdict
-    dimension: int | None
-    nullity: int
-    charts: Charts
-    status: Status
-    message: str
-    leaves_box: bool
-    stability: Stability | None
-    topology: Topology | None
-    cost: float | None
-    starts: int
-
-    @property
-    def points(self) -> Array:
-        """The centres of its charts, (N, n)."""
-        return self.charts.points
-
-    @property
-    def tangents(self) -> Array:
-        """Orthonormal bases of its tangent spaces there, (N, n, k)."""
-        return self.charts.tangents
-
-    @property
-    def h(self) -> float:
-        """The spacing of its charts."""
-        return self.charts.h
-
-    @property
-    def betti(self) -> tuple[int, ...] | None:
-        """Betti numbers over Z/2, of what is inside the box; None if they are not known."""
-        return self.topology.betti if self.topology is not None else None
-
-    @property
-    def indices(self) -> tuple[int, ...]:
-        """The numbers of unstable directions met on it, increasing."""
-        return tuple(sorted(set(self.stability.index.tolist()))) if self.stability is not None else ()
-
-    @property
-    def index(self) -> int | None:
-        """The number of unstable directions: for a gradient flow the Morse-Bott index. None if it changes."""
-        return self.indices[0] if len(self.indices) == 1 and self.indices[0] >= 0 else None
-
-    @property
-    def spectrum(self) -> NDArray[np.complex128] | None:
-        """The eigenvalues across it at each chart, (N, m); None without a motion."""
-        return self.stability.spectrum if self.stability is not None else None
-
-    @property
-    def margin(self) -> float | None:
-        """The least |real part| of these: above 0 where it is normally hyperbolic."""
-        return float(np.min(self.stability.margin)) if self.stability is not None else None
-
-    @property
-    def rank(self) -> tuple[int, ...] | None:
-        """The ranks of D of the output map met on it, increasing; None without such a map."""
-        ranks = self.stability.rank if self.stability is not None else None
-        return tuple(sorted(set(ranks.tolist()))) if ranks is not None else None
-
-
-@dataclass(frozen=True, eq=False)
-class Crossing:
-    """Where the rank changes along a component, or several meet.
-
-    Attributes
-    ----------
-    point : (n,) ndarray
-    verdict : str
-        As of a `Component`.
-    nullity : int
-        Of the Jacobian of F.
-    tangents : tuple of (n, d) ndarray
-        Bases of the tangent spaces of the branches that meet here: the tangent cone. Empty if it is no crossing.
-    components : tuple of int
-        Numbers of the components that come near.
-    """
-
-    point: Array
-    verdict: Verdict
-    nullity: int
-    tangents: tuple[Array, ...]
-    components: tuple[int, ...]
+if TYPE_CHECKING:
+    from networkx import DiGraph
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +44,8 @@ class EquilibriumSet(Result):
     status : Status
         SUCCESS if every start was followed and every component with charts is covered.
     message : str
+    names : tuple of str
+        The coordinates of the points.
 
     Examples
     --------
@@ -170,6 +63,9 @@ class EquilibriumSet(Result):
     evaluations: int
     status: Status
     message: str
+    names: tuple[str, ...] = ()
+    _state: SearchState | None = field(default=None, repr=False)
+    _problem: RestProblem | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.components)
@@ -178,14 +74,174 @@ class EquilibriumSet(Result):
     def checks(self) -> tuple[Check, ...]:
         """The measured checks."""
         residuals = [float(one.charts.residuals.max()) for one in self.components]
+        residuals += [change.residual for one in self.components for change in one.changes]
         undecided = sum(one.verdict == "undecided" for one in self.components)
+        meaning = "largest |F| of a chart or a change, in units of z"
         open_ = sum(one.topology is not None and not one.topology.agreed for one in self.components)
         return (
-            Check("residual", max(residuals, default=0.0), ZERO * self.size, "largest |F| of a chart, in units of z"),
+            Check("residual", max(residuals, default=0.0), ZERO * self.size, meaning),
             Check("undecided", float(undecided), 0.0, "components whose dimension the tests do not agree on"),
             Check("open topology", float(open_), None, "covered components without Betti numbers"),
             Check("runaways", float(sum(self.runaways.values())), None, "starts that led to no rest point in the box"),
         )
+
+    # -- going on, and what follows from the components ---------------------------------------------------------------
+
+    def resume(
+        self,
+        problem: Any = None,
+        *,
+        executor: Executor | None = None,
+        budget: Budget | None = None,
+        progress: Progress | bool | None = None,
+        cancel: CancelToken | None = None,
+        checkpoint: Any = None,
+    ) -> EquilibriumSet:
+        """Go on with a search that a budget or a cancellation ended: the answer is that of one that was not ended.
+
+        Parameters
+        ----------
+        problem : Map, Flow, ConstrainedFlow, DAE, NumericDAE or RestProblem, optional
+            That of the search; needed where the set was read from a file.
+        executor, budget, progress, cancel, checkpoint
+            As in `equilibria`; the budget is what may be spent from here on.
+
+        Returns
+        -------
+        EquilibriumSet
+
+        Raises
+        ------
+        EquilibriumError
+            If the problem is not known.
+        ProblemError
+            If it is another one, or an argument cannot be meant.
+
+        Examples
+        --------
+        >>> import subriem as sr
+        >>> circle = sr.map(lambda x: [x[0] ** 2 + x[1] ** 2 - 1], 2)
+        >>> part = sr.equilibria(circle, starts=8, budget=sr.Budget(steps=5))
+        >>> whole = part.resume()
+        >>> part.components[0].betti, whole.components[0].betti
+        (None, (1, 1))
+        """
+        return self._search.resume(
+            self._known(problem), executor=executor, budget=budget, progress=progress, cancel=cancel,
+            checkpoint=checkpoint,
+        )  # fmt: skip
+
+    def connect(
+        self,
+        *,
+        charts: int = 4,
+        directions: int = 4,
+        radius: float | None = None,
+        seed: int = 0,
+        executor: Executor | None = None,
+        problem: Any = None,
+    ) -> DiGraph:
+        """Return which components are joined by orbits, as far as shots along unstable directions tell.
+
+        Parameters
+        ----------
+        charts, directions, radius, seed, executor
+            As in `connecting_orbits`.
+        problem : Map, Flow, ConstrainedFlow, DAE or RestProblem, optional
+            That of the search; needed where the set was read from a file.
+
+        Returns
+        -------
+        networkx.DiGraph
+            See `connecting_orbits`; the nodes are the positions in `components`. `sr.io.save_graph` writes it.
+
+        Raises
+        ------
+        EquilibriumError
+            If the problem is not known.
+        ProblemError
+            If it is another one, its motion cannot be followed, or an argument cannot be meant.
+
+        Examples
+        --------
+        >>> import subriem as sr
+        >>> from subriem.critical.adapters import rest_problem
+        >>> field = rest_problem(sr.map(lambda x: [x[0] - x[0] ** 3], 1), field=True)
+        >>> graph = sr.equilibria(field, starts=16).connect()
+        >>> sorted(graph.edges), graph.nodes[2]["index"]
+        ([(2, 0), (2, 1)], 1)
+        """
+        return connecting_orbits(
+            self._known(problem), self.components, charts=charts, directions=directions, radius=radius,
+            rank=self._search.policy, seed=seed, executor=executor,
+        )  # fmt: skip
+
+    def morse_bott(self, ambient: Sequence[int] | None = None, *, problem: Any = None) -> MorseBottCount:
+        """Compare the components with the topology of the space: the Morse-Bott inequalities.
+
+        Parameters
+        ----------
+        ambient : sequence of int, optional
+            Betti numbers over Z/2 of the space M, which is compact, or R^n with a V that grows in all directions; see
+            `morse_bott_count`. If left out, M is the box, (1,), where the motion enters it: this is looked at in random
+            points of its faces.
+        problem : Flow, ConstrainedFlow or RestProblem, optional
+            That of the search; needed where the set was read from a file.
+
+        Returns
+        -------
+        MorseBottCount
+            Its verdict is "not applicable", with the `reason`, where the inequalities do not say anything: of a motion
+            that is no gradient flow, a search that was ended, a component that is not covered, leaves the box, is no
+            Morse-Bott manifold, or whose index or Betti numbers are not known.
+
+        Raises
+        ------
+        EquilibriumError
+            If the problem is not known.
+        ProblemError
+            If it is another one, or a Betti number of the space is no integer >= 0.
+
+        Examples
+        --------
+        >>> import subriem as sr
+        >>> circle = sr.flows.potential(lambda x: (x[0] ** 2 + x[1] ** 2 - 1) ** 2, 2)
+        >>> print(sr.equilibria(circle, starts=16).morse_bott())
+        1 + t + t^2 = 1 + (1 + t)(t): holds
+        """
+        rest = self._known(problem)
+        space = (1,) if ambient is None else ambient
+        ended = "" if self.status is Status.SUCCESS else f"the search did not end: {self.message}"
+        reason = ended or not_applicable(rest, self.components)
+        if not reason and ambient is None:
+            reason = leaves(rest, self._search.box)
+        return morse_bott_count(self.components, space, reason=reason)
+
+    @property
+    def _search(self) -> SearchState:
+        if self._state is None:
+            raise EquilibriumError(
+                "the search of these rest points is not known",
+                "a set made by hand",
+                "what equilibria returned, or a file of it",
+                "sr.equilibria(problem)",
+            )
+        return self._state
+
+    def _known(self, problem: Any) -> RestProblem:
+        """Return the problem, given again or not."""
+        if problem is not None:
+            return self._search.problem(problem)
+        if self._problem is None:
+            raise EquilibriumError(
+                "the problem of these rest points is not known",
+                "rest points read from a file, which does not hold their problem",
+                "the problem that equilibria was given",
+                "problem=…",
+            )
+        return self._problem
+
+    # -- how it reads -------------------------------------------------------------------------------------------------
 
     def headline(self) -> str:
         """Return one line that says what was found."""
@@ -209,6 +265,10 @@ class EquilibriumSet(Result):
             parts.append(
                 f"{one.verdict} at {np.array2string(one.point, precision=8)}, nullity {one.nullity}, {meeting}"
             )
+        for number, one in enumerate(self.components):
+            for change in one.changes:
+                at = np.array2string(change.point, precision=8)
+                parts.append(f"{change.kind} at {at}, index {change.index[0]} -> {change.index[1]}, component {number}")
         parts += [f"{count} starts {reason}" for reason, count in self.runaways.items()]
         return "\n".join([*parts, super().__str__().partition("\n")[2]])
 
@@ -226,6 +286,7 @@ class EquilibriumSet(Result):
             "evaluations": self.evaluations,
             "status": self.status.name,
             "message": self.message,
+            "names": self.names,
         }
 
 

@@ -1,11 +1,13 @@
-"""Which families of rest points are joined by orbits: shot along unstable directions, so a lower bound."""
+"""Which components of rest points are joined by orbits: shot along unstable directions, so a lower bound."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +15,7 @@ import numpy as np
 from subriem.core.errors import ProblemError
 from subriem.core.protocols import Array
 from subriem.core.rank import DEFAULT_RANK, RankPolicy
+from subriem.core.validate import positive, positive_integer
 from subriem.critical.component import Component
 from subriem.critical.legs import Follow
 from subriem.critical.problem import RestProblem
@@ -21,7 +24,7 @@ from subriem.critical.stability import unstable_directions
 if TYPE_CHECKING:
     from networkx import DiGraph
 
-#: Length of the first step off a family, relative to the spacing of its charts.
+#: Length of the first step off a component, relative to the spacing of its charts.
 OFFSET = 0.01
 #: Speed, relative to the largest on the orbit, at which it has come to rest.
 AT_REST = 1e-6
@@ -29,15 +32,28 @@ AT_REST = 1e-6
 LEGS, LEAVE = 14, 2.0
 #: An end belongs to a chart within REACH along it and OFF across it, in units of the spacing.
 REACH, OFF = 1.5, 0.3
+#: What is told of a component at its node.
+NODE = ("dimension", "index", "cost", "betti", "margin", "verdict")
 
 
 @dataclass
 class _Edge:
-    """Orbits from one family to another."""
+    """Orbits from one component to another."""
 
+    direction: tuple[float, ...]
     count: int = 0
     drops: list[float] = field(default_factory=list)
-    direction: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Shot:
+    """An orbit that is to be followed: from a point near a rest point of a component, the first leg `time` long."""
+
+    source: int
+    rest: Array
+    way: Array
+    start: Array
+    time: float
 
 
 def connecting_orbits(
@@ -49,8 +65,9 @@ def connecting_orbits(
     radius: float | None = None,
     rank: RankPolicy = DEFAULT_RANK,
     seed: int = 0,
+    executor: Executor | None = None,
 ) -> DiGraph:
-    """Follow the motion from families along unstable directions, to the families where it comes to rest.
+    """Follow the motion from components along unstable directions, to the components where it comes to rest.
 
     Parameters
     ----------
@@ -58,7 +75,7 @@ def connecting_orbits(
         With `follow` and `linearize`.
     components : sequence of Component
     charts : int
-        How many points of a family are taken, at most.
+        How many points of a component are taken, at most.
     directions : int
         Random directions at each, beside both signs of each unstable eigenvector.
     radius : float, optional
@@ -67,34 +84,37 @@ def connecting_orbits(
     rank : RankPolicy
     seed : int
         Of the random directions.
+    executor : concurrent.futures.Executor, optional
+        For the orbits; a pool of processes needs a problem that can be pickled. The answer is the same.
 
     Returns
     -------
     networkx.DiGraph
-        Nodes are the positions in `components`, with `dimension`, `index`, `cost`, `betti` and `margin`; edges hold
-        the `count` of orbits, the `direction` of one of them and the mean `drop` of the cost (None without one). In
-        `.graph` are `shots`, and `lost`, those that came to rest at no family. An edge that is not there may exist:
-        directions are samples, and orbits to a saddle fill no open set of them.
+        Nodes are the positions in `components`, with `dimension`, `index`, `cost`, `betti`, `margin` and `verdict`;
+        edges hold the `count` of orbits, the `direction` of one of them and the mean `drop` of the cost (None without
+        one). In `.graph` are `shots`, and `lost`, those that came to rest at no component. An edge that is not there
+        may exist: directions are samples, and orbits to a saddle fill no open set of them.
 
     Raises
     ------
     ProblemError
-        If the motion cannot be followed.
+        If the motion cannot be followed, or an argument cannot be meant.
 
     Notes
     -----
-    An orbit starts 0.01 h off its family, with an error of the square of it, also in constraints phi = 0, which a
+    An orbit starts 0.01 h off its component, with an error of the square of it, also in constraints phi = 0, which a
     constrained flow keeps. A DAE starts at a consistent point there, with derivatives 0 where it is of second order.
 
     Examples
     --------
-    >>> import numpy as np, subriem as sr
+    >>> import subriem as sr
     >>> from subriem.critical.adapters import rest_problem
-    >>> from subriem.critical.component import component
     >>> pitchfork = rest_problem(sr.map(lambda x: [x[0] - x[0] ** 3], 1), field=True)
-    >>> rests = [component(pitchfork, np.array([[x]]), np.zeros((1, 1, 0)), 0.1, sr.RankPolicy()) for x in (-1, 0, 1)]
+    >>> rests = sr.equilibria(pitchfork, starts=[[-0.9], [0.1], [0.9]]).components
+    >>> [(round(abs(float(one.point[0])), 9), one.index) for one in rests]
+    [(1.0, 0), (1.0, 0), (0.0, 1)]
     >>> sorted(connecting_orbits(pitchfork, rests).edges)
-    [(1, 0), (1, 2)]
+    [(2, 0), (2, 1)]
     """
     import networkx
 
@@ -105,33 +125,51 @@ def connecting_orbits(
             "a flow, a DAE of expressions, or a map with field=True",
             "rest_problem(map, field=True) if F is the velocity",
         )
-    rng = np.random.default_rng(seed)
-    far = max(float(np.linalg.norm(one.points, axis=1).max()) for one in components) if components else 0.0
-    edges: dict[tuple[int, int], _Edge] = {}
-    shots = lost = 0
+    charts, directions = positive_integer(charts, "charts"), positive_integer(directions, "directions", or_zero=True)
+    far = max((float(np.linalg.norm(one.points, axis=1).max()) for one in components), default=0.0)
+    outside = positive(radius, "radius") if radius is not None else 10 * max(1.0, far)
+    shots = list(_shots(problem, components, charts, directions, rank, np.random.default_rng(seed)))
+    fly = partial(_flown, problem.follow, outside)
+    ends = list(executor.map(fly, shots) if executor is not None else map(fly, shots))
+    targets = [home(components, end) if end is not None else None for end in ends]
+    found: Any = networkx.DiGraph(shots=len(shots), lost=targets.count(None))
+    for i, one in enumerate(components):
+        found.add_node(i, **{name: getattr(one, name) for name in NODE})
+    for pair, edge in _edges(problem.cost, shots, ends, targets).items():
+        drop = float(np.mean(edge.drops)) if edge.drops else None
+        found.add_edge(*pair, count=edge.count, direction=edge.direction, drop=drop)
+    return found
+
+
+def _shots(
+    problem: RestProblem, components: Sequence[Component], charts: int, directions: int, rank: RankPolicy,
+    rng: np.random.Generator,
+) -> Iterator[_Shot]:  # fmt: skip
     for source, one in enumerate(components):
         for i in np.unique(np.linspace(0, len(one.points) - 1, charts).astype(int)) if one.index != 0 else ():
             unstable, rates = unstable_directions(problem, one.points[i], one.tangents[i], rank)
             for way in _ways(unstable, directions, rng):
-                shots += 1
-                leg = LEAVE * np.log(1 / OFFSET) / rates[-1]
-                end = _rest(problem.follow, one.points[i] + OFFSET * one.h * way, leg, radius or 10 * max(1.0, far))
-                target = home(components, end) if end is not None else None
-                if end is None or target is None:
-                    lost += 1
-                    continue
-                edge = edges.setdefault((source, target), _Edge(direction=tuple(way.tolist())))
-                edge.count += 1
-                if problem.cost is not None:
-                    edge.drops.append(problem.cost(one.points[i]) - problem.cost(end))
-    found: Any = networkx.DiGraph(shots=shots, lost=lost)
-    for i, one in enumerate(components):
-        names = ("dimension", "index", "cost", "betti", "margin")
-        found.add_node(i, **{name: getattr(one, name) for name in names})
-    for ends, edge in edges.items():
-        drop = float(np.mean(edge.drops)) if edge.drops else None
-        found.add_edge(*ends, count=edge.count, direction=edge.direction, drop=drop)
-    return found
+                start = one.points[i] + OFFSET * one.h * way
+                yield _Shot(source, one.points[i], way, start, LEAVE * float(np.log(1 / OFFSET) / rates[-1]))
+
+
+def _flown(follow: Follow, radius: float, shot: _Shot) -> Array | None:
+    return _rest(follow, shot.start, shot.time, radius)
+
+
+def _edges(
+    cost: Callable[[Array], float] | None, shots: Sequence[_Shot], ends: Sequence[Array | None],
+    targets: Sequence[int | None],
+) -> dict[tuple[int, int], _Edge]:  # fmt: skip
+    edges: dict[tuple[int, int], _Edge] = {}
+    for shot, end, target in zip(shots, ends, targets, strict=True):
+        if end is None or target is None:
+            continue
+        edge = edges.setdefault((shot.source, target), _Edge(tuple(shot.way.tolist())))
+        edge.count += 1
+        if cost is not None:
+            edge.drops.append(cost(shot.rest) - cost(end))
+    return edges
 
 
 def _ways(unstable: Array, directions: int, rng: np.random.Generator) -> list[Array]:
@@ -158,7 +196,7 @@ def _rest(follow: Follow, start: Array, time: float, radius: float) -> Array | N
 
 
 def home(components: Sequence[Component], point: Array) -> int | None:
-    """Return the family to whose charts a point belongs, the nearest across them, or None.
+    """Return the component to whose charts a point belongs, the nearest across them, or None.
 
     Parameters
     ----------
@@ -181,11 +219,12 @@ def home(components: Sequence[Component], point: Array) -> int | None:
 
 
 def _plain(graph: DiGraph) -> DiGraph:
-    """Return a copy whose attributes are numbers and strings, None left out."""
+    """Return a copy whose attributes are finite numbers and strings; what is none of these is left out."""
     import networkx
 
     def plain(attributes: dict[str, Any]) -> dict[str, Any]:
-        kept = {name: value for name, value in attributes.items() if value is not None}
+        unknown = [name for name, value in attributes.items() if isinstance(value, float) and not np.isfinite(value)]
+        kept = {name: value for name, value in attributes.items() if value is not None and name not in unknown}
         return {name: json.dumps(value) if isinstance(value, tuple) else value for name, value in kept.items()}
 
     found: Any = networkx.DiGraph(**plain(graph.graph))

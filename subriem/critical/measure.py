@@ -26,14 +26,19 @@ def length(points: Array, tangents: Array, pairs: NDArray[np.intp], h: float) ->
     h : float
         Spacing of the points: not needed here.
     """
+    first, second = links(points, tangents, pairs).T
+    return float(_arcs(points, tangents, first, second).sum())
+
+
+def links(points: Array, tangents: Array, pairs: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the pairs i < j of points next to each other on curves, of all that are near; arguments of `length`."""
     next_on: dict[tuple[int, bool], tuple[float, int]] = {}
     for i, j in np.concatenate([pairs, pairs[:, ::-1]]).tolist():
         chord = points[j] - points[i]
         side = (i, bool(tangents[i, :, 0] @ chord > 0))
         next_on[side] = min(next_on.get(side, (np.inf, 0)), (float(np.linalg.norm(chord)), j))
     edges = {(min(i, j), max(i, j)) for (i, _), (_, j) in next_on.items()}
-    first, second = np.array(sorted(edges), dtype=int).reshape(-1, 2).T
-    return float(_arcs(points, tangents, first, second).sum())
+    return np.array(sorted(edges), dtype=np.intp).reshape(-1, 2)
 
 
 def _arcs(points: Array, tangents: Array, first: NDArray[np.intp], second: NDArray[np.intp]) -> Array:

@@ -72,12 +72,18 @@ class Search:
         growing = self._rank_changes(self.known[-1]) if self._open else []
         return self.crossings + [(z, structure) for z, structure in growing if self._crossing(z) is None]
 
-    def classify(self, points: Array) -> None:
-        """Sort rest points into components, and trace those that are new with all that branches off.
+    def add(self, structure: LocalStructure, atlas: Atlas) -> Known:
+        """Add a component."""
+        cost = self.problem.cost if self.problem.gradient else None
+        one = Known(self.system, structure, atlas, self.policy, self.problem.canonical, cost)
+        self.known.append(one)
+        return one
 
-        What was ended by a budget or a cancellation goes on first.
+    def classify(self) -> None:
+        """Sort the rest points that wait into components, and trace those that are new with all that branches off.
+
+        A component that was left before it was covered goes on first.
         """
-        self.queue.extend((z, True) for z in points)
         self._before = self._charts
         if self._open:
             self._grow(self.known[-1])
@@ -120,10 +126,7 @@ class Search:
                 return
             one = next((one for one in self.known if one.holds(z, structure)), None)
             if one is None:
-                cost = self.problem.cost if self.problem.gradient else None
-                atlas = self._begun(z, structure)
-                one = Known(self.system, structure, atlas, self.policy, self.problem.canonical, cost)
-                self.known.append(one)
+                one = self.add(structure, self._begun(z, structure))
                 one.starts += own
                 self._grow(one)
                 return
@@ -169,11 +172,17 @@ class Search:
 
     def _piece(self) -> Budget:
         """Return what may be spent until the search looks at its budget, or keeps what it has, again."""
-        room, seconds = self.meter.budget.steps, self.meter.budget.seconds
+        room = self.meter.budget.steps
+        return Budget(steps=None if room is None else room - self._made, seconds=self.pause)
+
+    @property
+    def pause(self) -> float | None:
+        """Seconds until the search looks at its budget, or keeps what it has, again."""
+        seconds = self.meter.budget.seconds
         pauses = [] if seconds is None else [max(seconds - self.meter.seconds, 0.0)]
         if self.keep is not None:
             pauses.append(PIECE)
-        return Budget(steps=None if room is None else room - self._made, seconds=min(pauses, default=None))
+        return min(pauses, default=None)
 
     def _rank_changes(self, one: Known) -> list[tuple[Array, LocalStructure]]:
         """Return the points of a component where its rank changes, with what the set is like there."""

@@ -112,6 +112,11 @@ def stability(
     return Stability(spectrum, index, nullity, margin, rank, constant, dimension)
 
 
+def spectrum_across(problem: RestProblem, point: Array, tangent: Array, policy: RankPolicy) -> NDArray[np.complex128]:
+    """Return the eigenvalues across a family at a rest point by decreasing real part; none where undetermined."""
+    return _eigenvalues(_motion(problem, point, tangent, policy), problem.gradient)
+
+
 def unstable_directions(
     problem: RestProblem, point: Array, tangent: Array, policy: RankPolicy, scale: float = 0.0
 ) -> tuple[Array, Array]:

@@ -11,14 +11,17 @@ import pytest
 from scipy.spatial import cKDTree
 
 import subriem as sr
+from subriem.core.status import Status
 from subriem.critical.adapters import rest_problem
-from subriem.critical.component import Component, component
+from subriem.critical.charts import Charts
+from subriem.critical.component import Component
 from subriem.critical.daemap import Companion
 from subriem.critical.graph import connecting_orbits, graph_json, home, write_graphml
 from subriem.critical.legs import DaeLegs, FieldLegs, Leg
 from subriem.critical.morsebott import morse_bott_count
 from subriem.critical.problem import RestProblem
-from subriem.critical.stability import unstable_directions
+from subriem.critical.stability import stability, unstable_directions
+from subriem.critical.topology import topology
 
 POLICY = sr.RankPolicy()
 
@@ -49,16 +52,36 @@ def charts(embedding, parameters, h):
     return points[kept], np.array(tangents)
 
 
+def bare(points, tangents, h: float, problem: RestProblem | None = None) -> Component:
+    """A component of exact charts, with its motion if there is a problem."""
+    count, n, k = tangents.shape
+    charts = Charts(points, tangents, np.zeros((count, n, 0)), np.zeros((count, 2)), np.zeros(count), h)
+    return Component(
+        point=points[0],
+        verdict="morse_bott",
+        dimension=k,
+        nullity=k,
+        charts=charts,
+        status=Status.SUCCESS,
+        message="exact",
+        leaves_box=False,
+        stability=stability(problem, points, tangents, POLICY) if problem is not None else None,
+        topology=topology(points, tangents, h),
+        cost=problem.cost(points[0]) if problem is not None and problem.cost is not None else None,
+        starts=0,
+    )
+
+
 def family(problem: RestProblem, embedding, parameters, h: float) -> Component:
     points, tangents = charts(embedding, parameters, h)
     assert np.abs([problem.map.value(z) for z in points]).max() < 1e-10
-    return component(problem, points, tangents, h, POLICY)
+    return bare(points, tangents, h, problem)
 
 
 def isolated(problem: RestProblem, point, h: float = 0.1) -> Component:
     point = np.asarray(point, dtype=float)
     assert np.abs(problem.map.value(point)).max() < 1e-10
-    return component(problem, point[None], np.zeros((1, point.size, 0)), h, POLICY)
+    return bare(point[None], np.zeros((1, point.size, 0)), h, problem)
 
 
 def uniform(k: int, count: int, seed: int = 0) -> np.ndarray:
@@ -228,8 +251,8 @@ def test_unstable_directions_are_those_that_grow():
 
 
 def test_points_belong_to_the_nearest_chart():
-    line = Component(np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[[1.0], [0.0]]] * 2), 1.0, 0, None, (1, 0), 1.0)
-    point = Component(np.array([[0.5, 0.2]]), np.zeros((1, 2, 0)), 1.0, 0, None, (1,), 1.0)
+    line = bare(np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[[1.0], [0.0]]] * 2), 1.0)
+    point = bare(np.array([[0.5, 0.2]]), np.zeros((1, 2, 0)), 1.0)
     assert home([line, point], np.array([0.5, 0.02])) == 0
     assert home([line, point], np.array([0.5, 0.18])) == 1
     assert home([line, point], np.array([2.4, 0.1])) == 0
@@ -266,10 +289,15 @@ def test_counts(families, ambient, quotient, verdict):
 
 
 def test_what_cannot_be_counted_is_refused(torus):
-    with pytest.raises(sr.EquilibriumError, match="cannot be counted"):
-        morse_bott_count([Told(index=None, betti=(1,))], (1,))
-    with pytest.raises(sr.EquilibriumError, match="cannot be counted"):
-        morse_bott_count([Told(index=0, betti=None)], (1,))
+    for one, reason in (
+        (Told(index=None, betti=(1,)), "the index of component 1"),
+        (Told(index=-1, betti=(1,)), "the index of component 1"),
+        (Told(index=0, betti=None), "the Betti numbers of component 1"),
+    ):
+        count = morse_bott_count([Told(index=0, betti=(1,)), one], (1,))
+        assert (count.verdict, count.total, count.quotient) == ("not applicable", (), None)
+        assert reason in count.reason
+        assert count.reason in str(count)
     with pytest.raises(sr.ProblemError, match="no Betti numbers"):
         morse_bott_count([], (1, -1))
     problem, families = torus
