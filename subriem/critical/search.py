@@ -161,7 +161,7 @@ class Search:
                 one.atlas = replace(one.atlas, status=self.status, message=self.message)
                 return
             one.atlas = extend(self.system, one.atlas, budget=self._piece(), cancel=self.cancel)
-            if self.keep is not None:
+            if self.keep is not None and one.atlas.status is not Status.SUCCESS:  # else branches are still to be found
                 self.keep()
         for z, structure in self._rank_changes(one):
             number = self._crossing(z)

@@ -43,6 +43,7 @@ def test_types_and_values_come_back(tmp_path):
         "plain": (None, True, 3, -0.0, float("inf"), "text", [1, (2,)]),
         (1, 2): {7: np.arange(INLINE + 3), "7": np.arange(INLINE + 1), 7.5: np.arange(INLINE + 2)},
         "arrays": (np.zeros((0, 3)), np.array(2.5), np.array([True, False]), np.array([1, 2]), np.eye(5)),
+        "complex": (np.array([1 + 2j, complex(np.nan, -0.0)]), np.zeros((0, 3), dtype=complex), np.eye(9)[::2].T + 1j),
         "scalars": (np.float64(1.5), np.int64(2)),
         "choice": Colour.RED,
         "tree": Tree((Leaf(np.array([np.nan, -np.inf, 0.1])), Leaf(1, "new"))),
@@ -55,7 +56,7 @@ def test_types_and_values_come_back(tmp_path):
     np.testing.assert_array_equal(found[1, 2][7], given[1, 2][7])
     np.testing.assert_array_equal(found[1, 2]["7"], given[1, 2]["7"])
     np.testing.assert_array_equal(found[1, 2][7.5], given[1, 2][7.5])
-    for mine, other in zip(found["arrays"], given["arrays"], strict=True):
+    for mine, other in zip(found["arrays"] + found["complex"], given["arrays"] + given["complex"], strict=True):
         np.testing.assert_array_equal(mine, other, strict=True)
     assert found["choice"] is Colour.RED
     first, second = found["tree"].leaves
