@@ -1,7 +1,9 @@
 """Connecting orbits and the Morse-Bott inequalities on families with known answers."""
 
 import json
+import re
 import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import casadi as ca
@@ -15,6 +17,7 @@ from subriem.core.status import Status
 from subriem.critical.adapters import rest_problem
 from subriem.critical.charts import Charts
 from subriem.critical.component import Component
+from subriem.critical.continuation import with_parameter
 from subriem.critical.daemap import Companion
 from subriem.critical.graph import connecting_orbits, graph_json, home, write_graphml
 from subriem.critical.legs import DaeLegs, FieldLegs, Leg
@@ -365,3 +368,97 @@ def test_legs_of_a_dae():
     assert leg.state[0] == pytest.approx(4.0, rel=1e-6)
     assert leg.last == leg.fastest == pytest.approx(16.0, rel=1e-6)
     assert follow(np.array([1.0]), 2.0) is None
+
+
+# -- of what a search found -----------------------------------------------------------------------------------------
+
+PHASE = sr.flows.potential(lambda x: 1.5 * ca.sumsqr(x) ** 2 - ca.sumsqr(x) - 2 * x[0] ** 2 + 1.5, 3)
+SPHERE = sr.flows.constrained(lambda y: y[0] * y[1], lambda y: ca.sumsqr(y) - 1, dim=3)
+
+
+@pytest.fixture(scope="module")
+def phase():
+    return sr.equilibria(PHASE, starts=40)
+
+
+def test_what_was_found_is_joined(phase):
+    """±z (1, 2), the circle (0) and the origin (3)."""
+    graph = phase.connect()
+    assert {(0, 1), (0, 2), (3, 1), (3, 2)} <= set(graph.edges)
+    assert graph.graph["lost"] == 0
+    for i, one in enumerate(phase.components):
+        assert graph.nodes[i] == {
+            "dimension": one.dimension, "index": one.index, "cost": one.cost, "betti": one.betti,
+            "margin": one.margin, "verdict": "morse_bott",
+        }  # fmt: skip
+    assert phase.components[0].measure == pytest.approx(2 * np.pi / np.sqrt(3), rel=1e-6)
+    assert phase.components[1].measure == 1
+
+
+@pytest.mark.parametrize(
+    "pool", [ThreadPoolExecutor(1), ThreadPoolExecutor(4), ProcessPoolExecutor(2)], ids=["1", "4", "processes"]
+)
+def test_workers_do_not_change_the_graph(pool, phase):
+    with pool:
+        graph = phase.connect(charts=2, directions=1, executor=pool)
+    alone = phase.connect(charts=2, directions=1)
+    assert list(graph.edges(data=True)) == list(alone.edges(data=True))
+    assert graph.graph == alone.graph
+
+
+@pytest.mark.parametrize("options", [{"charts": 0}, {"directions": -1}, {"directions": 1.5}, {"radius": 0}], ids=str)
+def test_bad_options_of_the_graph(options, phase):
+    with pytest.raises(sr.ProblemError):
+        phase.connect(**options)
+
+
+def test_what_was_found_is_counted(phase):
+    """In the box, where the motion enters it: 2 + t (1 + t) + t^3 = 1 + (1 + t)(1 + t^2)."""
+    count = phase.morse_bott()
+    assert str(count) == "2 + t + t^2 + t^3 = 1 + (1 + t)(1 + t^2): holds"
+    less = sr.equilibria(PHASE, starts=[[1.0, 0.1, 0.0], [-1.0, 0.0, 0.1]])
+    assert (len(less), less.morse_bott().verdict) == (2, "fails")
+
+
+def test_a_quadratic_form_on_the_sphere():
+    """x y on S^2: two minima, two saddles, two maxima."""
+    found = sr.equilibria(SPHERE, starts=40)
+    count = found.morse_bott((1, 0, 1))
+    assert (count.total, count.quotient, count.verdict) == ((2, 2, 2), (1, 1), "holds")
+    assert "ambient" in found.morse_bott().reason
+    with pytest.raises(sr.ProblemError, match="no Betti numbers"):
+        found.morse_bott((1, -1))
+
+
+def field(values, n):
+    return rest_problem(sr.map(values, n), field=True)
+
+
+NOT_COUNTED = {
+    "no gradient flow": (field(lambda x: [x[0] - x[0] ** 3], 1), {}),
+    "of one gradient flow": (
+        with_parameter(lambda p: sr.flows.potential(lambda x: (x[0] - p) ** 2, 1), "p"), {"trace": False}
+    ),
+    "zero loss|one gradient flow": (
+        rest_problem(sr.flows.adapted(sr.map(lambda x: [x[0] ** 2], 1), sr.flows.squared_error([1.0])), zero_loss=True),
+        {},
+    ),
+    "up to the symmetries": (
+        replace(rest_problem(sr.flows.potential(lambda x: (x[0] ** 2 - 1) ** 2, 1)), canonical=np.abs), {}
+    ),
+    "did not end": (sr.flows.potential(lambda x: (ca.sumsqr(x) - 1) ** 2, 2), {"budget": sr.Budget(steps=3)}),
+    "leaves the box": (sr.flows.potential(lambda x: (x[0] ** 2 - 1) ** 2, 2), {}),
+    "no Morse-Bott manifold: degenerate": (sr.flows.potential(lambda x: x[0] ** 4, 1), {}),
+    r"where theta\[1\] = -2": (sr.flows.potential(lambda x: x[0] ** 2 - x[1] ** 2, 2), {}),
+    "Betti numbers of component 0": (
+        sr.flows.potential(lambda x: (ca.sumsqr(x) - 1) ** 2, 2), {"trace": False}
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", NOT_COUNTED)
+def test_why_nothing_is_counted(reason):
+    problem, options = NOT_COUNTED[reason]
+    count = sr.equilibria(problem, starts=[[0.7] * rest_problem(problem).map.n_in], **options).morse_bott()
+    assert count.verdict == "not applicable"
+    assert re.search(reason, count.reason), count.reason
