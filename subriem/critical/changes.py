@@ -144,7 +144,8 @@ class _Across:
         index = (min(levels), max(levels) + 1) if rising else (max(levels) + 1, min(levels))
         if tangent[np.argmax(np.abs(tangent))] < 0:
             tangent, index = -tangent, (index[1], index[0])
-        frequency = abs(float(self._spectrum(path, s)[levels[0]].imag))
+        real = len(levels) % 2 == 1  # complex ones pass in pairs
+        frequency = 0.0 if real else abs(float(self._spectrum(path, s)[levels[0]].imag))
         apart = np.linalg.norm(self.meetings - z, axis=1) if len(self.meetings) else np.array([np.inf])
         nearest = int(np.argmin(apart))
         if apart[nearest] <= MEETS * self.charts.h:

@@ -13,7 +13,7 @@ from subriem.core.budget import Budget, CancelToken, Progress
 from subriem.core.errors import EquilibriumError
 from subriem.core.result import Check, Result
 from subriem.core.status import Status
-from subriem.critical.component import Component, Crossing
+from subriem.critical.component import Change, Component, Crossing
 from subriem.critical.graph import connecting_orbits
 from subriem.critical.morsebott import MorseBottCount, leaves, morse_bott_count, not_applicable
 from subriem.critical.problem import RestProblem
@@ -71,10 +71,15 @@ class EquilibriumSet(Result):
         return len(self.components)
 
     @property
+    def changes(self) -> tuple[Change, ...]:
+        """Where the index changes along curves: folds, crossings and Hopf points of all components."""
+        return tuple(change for one in self.components for change in one.changes)
+
+    @property
     def checks(self) -> tuple[Check, ...]:
         """The measured checks."""
         residuals = [float(one.charts.residuals.max()) for one in self.components]
-        residuals += [change.residual for one in self.components for change in one.changes]
+        residuals += [change.residual for change in self.changes]
         undecided = sum(one.verdict == "undecided" for one in self.components)
         meaning = "largest |F| of a chart or a change, in units of z"
         open_ = sum(one.topology is not None and not one.topology.agreed for one in self.components)

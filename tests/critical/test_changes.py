@@ -19,11 +19,7 @@ def curves(field, n, **options):
 
 def changes(found):
     """All changes as (kind, index, frequency, point)."""
-    return [
-        (change.kind, change.index, change.frequency, change.point)
-        for one in found.components
-        for change in one.changes
-    ]
+    return [(change.kind, change.index, change.frequency, change.point) for change in found.changes]
 
 
 def agree(found, expected):
@@ -59,6 +55,34 @@ def test_a_fold_at_a_chart():
     """The first chart is the fold itself, where the eigenvalue is 0 to roundoff."""
     found = curves(lambda z: [z[1] - z[0] ** 2], 2, starts=[[0.0, 0.0]])
     agree(found, [("fold", (1, 0), 0.0, [0.0, 0.0])])
+
+
+def test_a_fold_where_a_hopf_point_begins():
+    """x' = y, y' = p + x^2 + x y: both eigenvalues are 0 at the origin (Bogdanov and Takens)."""
+    found = curves(lambda z: [z[1], z[2] + z[0] ** 2 + z[0] * z[1]], 3, starts=4)
+    agree(found, [("fold", (0, 1), 0.0, [0, 0, 0])])
+
+
+def test_a_surface_and_a_curve():
+    """r' = p r - r^3 in the plane: the axis r = 0 meets the paraboloid p = r^2, where nothing is told of changes."""
+    agree(
+        curves(lambda z: [z[2] * x - x * (z[0] ** 2 + z[1] ** 2) for x in (z[0], z[1])], 3, starts=4, step=0.3),
+        [("crossing", (0, 2), 0.0, [0, 0, 0])],
+    )
+
+
+def test_the_convection_of_lorenz():
+    """Hopf points at rho = s (s + b + 3)/(s - b - 1), x = y = ± sqrt(b (rho - 1)), of frequency sqrt(b (s + rho))."""
+    s, b = 10.0, 8 / 3
+    rho = s * (s + b + 3) / (s - b - 1)
+    x = np.sqrt(b * (rho - 1))
+
+    def field(z):
+        return [s * (z[1] - z[0]), z[0] * (z[3] - z[2]) - z[1], z[0] * z[1] - b * z[2]]
+
+    found = curves(field, 4, starts=[[0.0, 0.0, 0.0, 5.0]], box=((-12, -12, -2, -2), (12, 12, 30, 30)))
+    expected = [("hopf", (0, 2), np.sqrt(b * (s + rho)), [sign * x, sign * x, rho - 1, rho]) for sign in (1, -1)]
+    agree(found, [("crossing", (0, 1), 0.0, [0, 0, 0, 1]), *expected])
 
 
 def test_a_transcritical_crossing():
