@@ -7,7 +7,7 @@ import pytest
 import subriem as sr
 from subriem.core.errors import EquilibriumError, ProblemError
 from subriem.core.status import Status
-from subriem.critical import exploration, search
+from subriem.critical import atlas, exploration, search
 from subriem.critical.searchstate import SearchState
 from tests.critical.potentials import ring
 
@@ -61,6 +61,17 @@ def test_ended_by_charts(name, steps, whole):
         assert charts(found) <= before + budget.steps
     assert parts >= charts(whole[name]) / budget.steps
     same(found, whole[name])
+
+
+def test_the_spacing_is_not_halved_more_often_in_parts(monkeypatch):
+    monkeypatch.setattr(atlas, "HALVINGS", 1)
+    thin = sr.map(lambda x: [x[0] ** 2 + 100 * x[1] ** 2 - 1], 2)
+    at_once = sr.equilibria(thin, starts=[[0.01, 0.1]])
+    assert at_once.components[0].h == 0.05 * at_once.size
+    found = sr.equilibria(thin, starts=[[0.01, 0.1]], budget=sr.Budget(steps=1))
+    while found.status is Status.BUDGET_SPENT:
+        found = found.resume(budget=sr.Budget(steps=1))
+    same(found, at_once)
 
 
 @pytest.mark.parametrize("evaluations", [1, 100])
@@ -146,7 +157,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(after, tmp_path, whole, monkey
 
 def test_a_checkpoint_that_cannot_be_written_is_told_before_the_run():
     with pytest.raises(ProblemError, match="cannot be written"):
-        sr.equilibria(Failing(100), starts=4, checkpoint="/nowhere/at/all")
+        sr.equilibria(Failing(66), starts=4, checkpoint="/nowhere/at/all")
     with pytest.raises(ProblemError, match="no path"):
         sr.equilibria(CIRCLE, starts=4, checkpoint=3)
 

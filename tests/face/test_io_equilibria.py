@@ -1,7 +1,7 @@
 """Rest points as files: what comes back is the same bit by bit; graphs as GraphML and JSON."""
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import casadi as ca
 import networkx
@@ -79,6 +79,13 @@ def shorter(name):
 )  # fmt: skip
 def test_a_damaged_file_is_told(saved, change):
     edited(saved, change)
+    assert "incomplete" in refused(saved)
+
+
+def test_a_damaged_set_without_its_search_is_told(saved):
+    io.save(replace(io.load(saved), _state=None), saved)
+    assert len(io.load(saved)) == 2
+    edited(saved, shorter("tangents"))
     assert "incomplete" in refused(saved)
 
 
