@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from subriem.core.protocols import Array
 from subriem.core.rank import EPS, RankPolicy
+from subriem.critical.arc import CLOSER, Arc, arc, cubic
 from subriem.critical.charts import Charts
 from subriem.critical.component import Change
-from subriem.critical.crossing import CLOSER, Arc, Stretch, arc, hermite
 from subriem.critical.dimension import rank_at
 from subriem.critical.measure import links
 from subriem.critical.problem import RestProblem
@@ -90,8 +90,8 @@ class _Across:
             return
         tangent = self.charts.tangents[i]
         v = tangent @ (tangent.T @ (self.charts.points[j] - self.charts.points[i]))
-        cubic = partial(hermite, self.charts, Stretch(i, v, 0.0, 1.0, ((j, 1.0),), False))
-        path = arc(self.system, self.charts, i, cubic, 0.0, 1.0) or cubic
+        near = partial(cubic, self.charts, (i, j), v)
+        path = arc(self.system, self.charts, i, near, 0.0, 1.0) or near
         places = [0.0, *NODES, 1.0]
         rates = [here, *(self._spectrum(path, s).real for s in NODES), there]
         for (first, low), (last, high) in pairwise(zip(places, rates, strict=True)):

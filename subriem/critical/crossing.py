@@ -9,15 +9,12 @@ from functools import partial
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from subriem.core.bordered import Bordered
 from subriem.core.protocols import Array
+from subriem.critical.arc import CLOSER, arc, cubic
 from subriem.critical.atlas import Atlas
 from subriem.critical.charts import Charts
-from subriem.critical.corrector import correct
 from subriem.critical.system import System
 
-#: Nodes of an interpolation along a step, and the half length of the second one, in units of the step.
-NODES, CLOSER = 14, 0.1
 #: A least |det| is looked at if a parabola through three charts goes below this share of what is beside it.
 LOW = 0.2
 #: A determinant that touches zero is below this share of its largest value on the step.
@@ -27,7 +24,7 @@ HALVINGS = 60
 
 
 @dataclass(frozen=True, eq=False)
-class Stretch:
+class _Stretch:
     """The part of a manifold over z_i + s v, from s = `left` to `right`, v in the tangent space of chart i.
 
     `others` are the charts at its ends, beside i: of one or of two steps.
@@ -66,7 +63,7 @@ def rank_changes(system: System, atlas: Atlas) -> list[Array]:
     return found
 
 
-def _changes(charts: Charts) -> Iterator[Stretch]:
+def _changes(charts: Charts) -> Iterator[_Stretch]:
     """Yield a step across each change of sign: on a curve all, of nearby ones on a surface one."""
     pairs = charts.edges()
     pairs = pairs[charts.changes(pairs)]
@@ -83,10 +80,10 @@ def _changes(charts: Charts) -> Iterator[Stretch]:
             group.extend(np.flatnonzero(joined).tolist())
         tangent = charts.tangents[i]
         v = tangent @ (tangent.T @ (charts.points[j] - charts.points[i]))
-        yield Stretch(i, v, 0.0, 1.0, ((j, 1.0),), False)
+        yield _Stretch(i, v, 0.0, 1.0, ((j, 1.0),), False)
 
 
-def _touches(charts: Charts) -> Iterator[Stretch]:
+def _touches(charts: Charts) -> Iterator[_Stretch]:
     """Yield the two steps around each chart of a curve beside which a parabola through |det| goes to zero."""
     beside: dict[int, list[int]] = {}
     for i, j in charts.edges().tolist():
@@ -106,26 +103,19 @@ def _touches(charts: Charts) -> Iterator[Stretch]:
         bend = a - 2 * b + c
         if bend > 0 and b - (c - a) ** 2 / (8 * bend) <= LOW * max(a, c):
             ends = ((left, steps[left]), (right, steps[right]))
-            yield Stretch(i, v, steps[left], steps[right], ends, True)
+            yield _Stretch(i, v, steps[left], steps[right], ends, True)
 
 
-def hermite(charts: Charts, stretch: Stretch, s: float) -> Array:
+def _between(charts: Charts, stretch: _Stretch, s: float) -> Array:
     """Return the cubic between two charts at s; its image in the tangent space of chart i is s v."""
     j, end = next(((j, end) for j, end in stretch.others if s * end >= 0), stretch.others[0])
-    i, t = stretch.i, s / end
-    base = charts.tangents[i]
-    first = end * stretch.v
-    last = charts.tangents[j] @ np.linalg.solve(base.T @ charts.tangents[j], base.T @ first)
-    chord = charts.points[j] - charts.points[i]
-    return np.asarray(
-        charts.points[i] + t * first + t**2 * (3 * chord - 2 * first - last) + t**3 * (first + last - 2 * chord)
-    )
+    return cubic(charts, (stretch.i, j), end * stretch.v, s / end)
 
 
-def _located(system: System, charts: Charts, stretch: Stretch) -> Array | None:
+def _located(system: System, charts: Charts, stretch: _Stretch) -> Array | None:
     """Return the point of a stretch where the determinant is zero, or None if there is none."""
     first, last, largest, z = stretch.left, stretch.right, 0.0, None
-    predict: Callable[[float], Array] = partial(hermite, charts, stretch)
+    predict: Callable[[float], Array] = partial(_between, charts, stretch)
     for _ in range(2):
         found = arc(system, charts, stretch.i, predict, first, last)
         if found is None:
@@ -139,55 +129,6 @@ def _located(system: System, charts: Charts, stretch: Stretch) -> Array | None:
         predict, z = found, found(place)
         first, last = place - CLOSER, place + CLOSER
     return z
-
-
-@dataclass(frozen=True, eq=False)
-class Arc:
-    """The rest points over a stretch as Chebyshev series, the determinant before them; made by `arc`.
-
-    `largest` is the largest |determinant| at the nodes.
-    """
-
-    coefficients: Array
-    middle: float
-    half: float
-    largest: float
-
-    def __call__(self, s: float) -> Array:
-        """Return the rest point, shape (n,): also where the corrector is singular."""
-        return np.asarray(chebyshev.chebval((s - self.middle) / self.half, self.coefficients[:, 1:]), dtype=float)
-
-    def tangent(self, s: float) -> Array:
-        """Return the unit vector along the curve, shape (n,)."""
-        slope = chebyshev.chebval((s - self.middle) / self.half, chebyshev.chebder(self.coefficients[:, 1:]))
-        return np.asarray(slope / np.linalg.norm(slope), dtype=float)
-
-
-def arc(
-    system: System, charts: Charts, i: int, predict: Callable[[float], Array], first: float, last: float
-) -> Arc | None:
-    """Return the rest points from s = `first` to `last` over the tangent space of chart i, near those predicted."""
-    middle, half = (first + last) / 2, (last - first) / 2
-    nodes = chebyshev.chebpts1(NODES)
-    values = [_node(system, charts, i, predict(middle + half * t)) for t in nodes]
-    kept = [number for number, value in enumerate(values) if value is not None]
-    if len(kept) < NODES - 2:
-        return None
-    table = np.array([values[number] for number in kept])
-    table[:, 0] *= np.exp(-charts.determinants[i, 1])
-    basis = chebyshev.chebvander(nodes[kept], len(kept) - 1)
-    coefficients: Array = np.linalg.solve(basis, table).astype(float)
-    return Arc(coefficients, middle, half, float(np.abs(table[:, 0]).max()))
-
-
-def _node(system: System, charts: Charts, i: int, z: Array) -> Array | None:
-    """Return the determinant, bordered as at chart i, and the rest point over the image of z in its tangent space."""
-    tangent, cokernel = charts.tangents[i], charts.cokernels[i]
-    found = correct(system, z, tangent, cokernel, charts.h)
-    if found is None or found[1] > system.zero:
-        return None
-    sign, logarithm = Bordered(system.jacobian(found[0]), tangent, cokernel).determinant()
-    return np.concatenate([[sign * np.exp(logarithm)], found[0]])
 
 
 def _root(series: Array) -> float | None:

@@ -86,7 +86,8 @@ def equilibria(
     that must agree (`local_structure`); a manifold is covered by charts from there (after Henderson, Int. J.
     Bifurcation Chaos 12 (2002) 451), and a later start that ends on one is not looked at again. Where the rank changes
     along it, the branches that leave are followed too. A component is what was reached: two components may be joined
-    outside the box, and none that no start led to is seen.
+    outside the box, and none that no start led to is seen. Along curves the places are located where the index changes;
+    in a parameter (`with_parameter`) these are folds, crossings and Hopf points.
 
     Examples
     --------
