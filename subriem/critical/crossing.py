@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
-from numpy.polynomial import chebyshev
 
-from subriem.core.bordered import Bordered
 from subriem.core.protocols import Array
 from subriem.critical.atlas import Atlas
 from subriem.critical.charts import Charts
-from subriem.critical.corrector import correct
+from subriem.critical.passage import cubic, located
 from subriem.critical.system import System
 
-#: Nodes of an interpolation along a step, and the half length of the second one, in units of the step.
-NODES, CLOSER = 14, 0.1
 #: A least |det| is looked at if a parabola through three charts goes below this share of what is beside it.
 LOW = 0.2
-#: A determinant that touches zero is below this share of its largest value on the step.
-TOUCHES = 1e-7
-#: Halvings of an interval, to its roundoff.
-HALVINGS = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +38,6 @@ def rank_changes(system: System, atlas: Atlas) -> list[Array]:
     It goes through zero where a singular value does, and touches zero where it does so twice: as that of grad (x y)^2
     along an axis, where no sign and no inertia change. On surfaces, where these are curves, changes of sign only are
     looked at, and one point of each curve is returned.
-
-    Notes
-    -----
-    At the point itself the corrector is singular, and next to it the other branch is near. So determinant and points
-    are interpolated from nodes beside it, at Chebyshev's points, first on the whole step, where the corrector starts
-    from Hermite's cubic between the charts, and then nearer, where it starts from the first interpolation.
     """
     charts = atlas.charts
     stretches = list(_changes(charts))
@@ -109,70 +94,12 @@ def _touches(charts: Charts) -> Iterator[_Stretch]:
             yield _Stretch(i, v, steps[left], steps[right], ends, True)
 
 
-def _hermite(charts: Charts, stretch: _Stretch, s: float) -> Array:
-    """Return the cubic between two charts at s; its image in the tangent space of chart i is s v."""
-    j, end = next(((j, end) for j, end in stretch.others if s * end >= 0), stretch.others[0])
-    i, t = stretch.i, s / end
-    base = charts.tangents[i]
-    first = end * stretch.v
-    last = charts.tangents[j] @ np.linalg.solve(base.T @ charts.tangents[j], base.T @ first)
-    chord = charts.points[j] - charts.points[i]
-    return np.asarray(
-        charts.points[i] + t * first + t**2 * (3 * chord - 2 * first - last) + t**3 * (first + last - 2 * chord)
-    )
-
-
 def _located(system: System, charts: Charts, stretch: _Stretch) -> Array | None:
     """Return the point of a stretch where the determinant is zero, or None if there is none."""
-    nodes = chebyshev.chebpts1(NODES)
-    first, last, largest, z = stretch.left, stretch.right, 0.0, None
-    predict: Callable[[float], Array] = partial(_hermite, charts, stretch)
-    for _ in range(2):
-        middle, half = (first + last) / 2, (last - first) / 2
-        values = [_node(system, charts, stretch.i, predict(middle + half * t)) for t in nodes]
-        kept = [number for number, value in enumerate(values) if value is not None]
-        if len(kept) < NODES - 2:
-            return None
-        table = np.array([values[number] for number in kept])
-        table[:, 0] *= np.exp(-charts.determinants[stretch.i, 1])
-        basis = chebyshev.chebvander(nodes[kept], len(kept) - 1)
-        coefficients: Array = np.linalg.solve(basis, table).astype(float)
-        largest = max(largest, float(np.abs(table[:, 0]).max()))
-        det = coefficients[:, 0]
-        root = _root(np.asarray(chebyshev.chebder(det), dtype=float) if stretch.touch else det)
-        if root is None or (stretch.touch and abs(chebyshev.chebval(root, det)) > TOUCHES * largest):
-            return None
-        predict = partial(_interpolated, coefficients[:, 1:], middle, half)
-        place = middle + half * root
-        z = predict(place)
-        first, last = place - CLOSER, place + CLOSER
-    return z
+    chart = charts.chart(stretch.i)
 
+    def predict(s: float) -> Array:
+        j, end = next(((j, end) for j, end in stretch.others if s * end >= 0), stretch.others[0])
+        return cubic(chart, stretch.v, end, charts.points[j], charts.tangents[j], s)
 
-def _interpolated(coefficients: Array, middle: float, half: float, s: float) -> Array:
-    return np.asarray(chebyshev.chebval((s - middle) / half, coefficients), dtype=float)
-
-
-def _node(system: System, charts: Charts, i: int, z: Array) -> Array | None:
-    """Return the determinant, bordered as at chart i, and the rest point over the image of z in its tangent space."""
-    tangent, cokernel = charts.tangents[i], charts.cokernels[i]
-    found = correct(system, z, tangent, cokernel, charts.h)
-    if found is None or found[1] > system.zero:
-        return None
-    sign, logarithm = Bordered(system.jacobian(found[0]), tangent, cokernel).determinant()
-    return np.concatenate([[sign * np.exp(logarithm)], found[0]])
-
-
-def _root(series: Array) -> float | None:
-    """Return the zero of a Chebyshev series between ends of different signs, or None."""
-    low, high = -1.0, 1.0
-    sign = chebyshev.chebval(low, series)
-    if not sign * chebyshev.chebval(high, series) <= 0:
-        return None
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        if chebyshev.chebval(middle, series) * sign > 0:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
+    return located(system, chart, stretch.v, (stretch.left, stretch.right), predict, stretch.touch)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 
 from subriem.core.protocols import Array
 from subriem.core.rank import RankPolicy
-from subriem.critical.atlas import Atlas, stepped
+from subriem.critical.atlas import Atlas
+from subriem.critical.charts import Chart
 from subriem.critical.corrector import correct
 from subriem.critical.dimension import LocalStructure, rank_at
 from subriem.critical.levenberg import descend
+from subriem.critical.step import stepped
 from subriem.critical.system import System
 
 #: Rest points this near (in units of the box) are one; where they are known less well, because F vanishes to a higher
@@ -137,32 +140,32 @@ class Known:
         for end in self.atlas.ends:
             if np.linalg.norm(z - end) <= REACH * charts.h:
                 i = int(np.argmin(np.linalg.norm(charts.points - end, axis=1)))
-                if self._arrives(z, charts.points[i], charts.tangents[i], charts.cokernels[i], charts.h / FINE):
+                if self._arrives(z, charts.chart(i), charts.h / FINE):
                     return True
         return False
 
     def _walks(self, z: Array) -> bool:
         """Whether steps from the first point towards z arrive."""
         spaces = self.structure.spaces
-        return self._arrives(z, self.point, spaces.right, spaces.left, STRIDE * self.system.size)
+        first = replace(self.atlas.charts.chart(0), tangent=spaces.right, cokernel=spaces.left)
+        return self._arrives(z, first, STRIDE * self.system.size)
 
-    def _arrives(self, z: Array, at: Array, tangent: Array, cokernel: Array, stride: float) -> bool:
+    def _arrives(self, z: Array, chart: Chart, stride: float) -> bool:
         """Whether steps on the manifold towards z arrive there."""
         size = self.system.size
         for _ in range(WALK):
-            ahead = z - at
+            ahead = z - chart.z
             distance = float(np.linalg.norm(ahead))
             if distance <= (SAME if self.regular else BLURRED) * size:
                 return True
             ahead = ahead * min(1.0, stride / distance)
             if self.regular:
-                found = stepped(self.system, at, tangent, cokernel, tangent @ (tangent.T @ ahead))
+                found = stepped(self.system, chart, chart.tangent @ (chart.tangent.T @ ahead))
                 if found is None:
                     return False
-                new, tangent, cokernel = found[:3]
+                chart = found.chart
             else:
-                new = descend(self.system, at + ahead).z
-            if not np.linalg.norm(z - new) <= distance - np.linalg.norm(ahead) / 10:
+                chart = replace(chart, z=descend(self.system, chart.z + ahead).z)
+            if not np.linalg.norm(z - chart.z) <= distance - np.linalg.norm(ahead) / 10:
                 return False
-            at = new
         return False
