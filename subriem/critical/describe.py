@@ -41,7 +41,8 @@ def _component(search: Search, one: Known) -> Component:
     charts = atlas.charts
     motion = None
     if problem.linearize is not None:
-        motion = stability(problem, charts.points, charts.tangents, search.policy)
+        zeros = 0 if structure.verdict == "morse_bott" else structure.nullity - charts.dimension
+        motion = stability(problem, charts.points, charts.tangents, search.policy, zeros=zeros)
     whole = atlas.status is Status.SUCCESS and (one.traced or not structure.dimension)
     shape = None
     if whole and structure.verdict in ("morse_bott", "degenerate"):

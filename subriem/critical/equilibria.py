@@ -55,7 +55,7 @@ def equilibria(
         half of its longest side is the unit in which "small" is meant.
     trace : bool
         Whether manifolds of dimension 1, 2 and 3 are covered by charts. Of one that is not, only a point is known: then
-        rest points of the same dimension, nullity and cost are taken for one component.
+        rest points of a gradient flow of one class (dimension, index, cost, rank D) are taken for one component.
     step : float, optional
         Spacing of the charts, in units of z; else by curvature.
     rank : RankPolicy

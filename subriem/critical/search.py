@@ -85,8 +85,7 @@ class Search:
             one = next((one for one in self.known if one.holds(z, structure)), None)
             if one is None:
                 atlas = self._traced(z, structure)
-                cost = self.problem.cost if self.problem.gradient else None
-                one = Known(self.system, structure, atlas, self.policy, self.problem.canonical, cost)
+                one = Known(self.system, structure, atlas, self.policy, self.problem)
                 self.known.append(one)
                 one.starts += own
                 return self._leaving(one)
@@ -110,7 +109,7 @@ class Search:
             isolated = dimension == 0 and structure.verdict in ("morse_bott", "degenerate")
             message = "isolated" if isolated else "not traced"
             if smooth and not isolated and self.problem.gradient:
-                message = "not traced, told by its cost"
+                message = "not traced, told by its class: may be several"
             return single(self.system, z, structure.tangent if not smooth else tangent, cokernel, message)
         room = self.meter.budget.steps
         budget = Budget(
