@@ -21,6 +21,7 @@ from subriem.critical.find import Found, find
 from subriem.critical.levenberg import End
 from subriem.critical.search import Search
 from subriem.critical.system import Box, System, scaled_system
+from subriem.critical.units import units
 
 #: Half of the side of the box that is taken where none is given.
 HALF_SIDE = 2.0
@@ -52,7 +53,8 @@ def equilibria(
         Number of random points of the box, or the points themselves, from which rest points are looked for.
     box : float, or pair of float or (n,) array_like, optional
         Half side r of -r <= z_i <= r, or lower and upper bounds; 2 if left out. Manifolds are followed up to it, and
-        half of its longest side is the unit in which "small" is meant.
+        half of its longest side is the unit in which "small" is meant. Where its sides differ by a factor above 100,
+        each coordinate is measured in half its own side instead; so are spacing and measure of manifolds then.
     trace : bool
         Whether manifolds of dimension 1, 2 and 3 are covered by charts. Of one that is not, only a point is known: then
         rest points of a gradient flow of one class (dimension, index, cost, rank D) are taken for one component.
@@ -101,15 +103,20 @@ def equilibria(
     points = _starts(starts, region, seed)
     h = positive(step, "step") if step is not None else None
     token = cancel if cancel is not None else CancelToken()
+    own = units(region)
+    inner = own.problem(rest)
     with interruptible(token), progress_callback(progress, "equilibria") as tell:
         meter = Meter(budget or Budget(steps=CHARTS))
-        system = scaled_system(rest.map, region, seed)
+        system = scaled_system(inner.map, own.box(region), seed)
+        begun = points / own.scale
         found = find(
-            system, points, canonical=rest.canonical, executor=executor, budget=budget, progress=tell, cancel=token
+            system, begun, canonical=inner.canonical, executor=executor, budget=budget, progress=tell, cancel=token
         )
-        search = Search(system, rest, rank, trace=trace, step=h, meter=meter, cancel=token)
+        search = Search(system, inner, rank, trace=trace, step=h, meter=meter, cancel=token)
         search.classify(found.points)
-    return _result(system, found, search, described(search), len(points))
+    components, crossings = described(search)
+    parts = tuple(map(own.component, components)), tuple(map(own.crossing, crossings))
+    return _result(system, found, search, parts, len(points))
 
 
 def _result(
