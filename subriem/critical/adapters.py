@@ -10,7 +10,7 @@ from subriem.core.protocols import Array, Map
 from subriem.core.rank import DEFAULT_RANK, RankPolicy
 from subriem.critical.constrainedmap import ConstrainedField, ConstrainedMap
 from subriem.critical.daemap import Companion, NumericRest
-from subriem.critical.gradientmap import FieldMotion, FlowMotion, GradientFlow, GradientMap, ResidualMap
+from subriem.critical.gradientmap import FieldMotion, FlowMotion, GradientFlow, ResidualMap
 from subriem.critical.legs import DaeLegs, FieldLegs
 from subriem.critical.problem import RestProblem
 from subriem.reduction.dae import DAE
@@ -115,7 +115,7 @@ def _map(source: Map, field: bool) -> RestProblem:
 def _flow(flow: GradientFlow, zero_loss: bool, rank: RankPolicy) -> RestProblem:
     source, cost, motion = flow.map, flow.cost, FlowMotion(flow, rank)
     return RestProblem(
-        map=ResidualMap(source, cost) if zero_loss else GradientMap(source, cost),
+        map=ResidualMap(source, cost) if zero_loss else motion.gradient,
         names=_names(source),
         linearize=motion.linearize,
         gradient=True,

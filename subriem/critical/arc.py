@@ -10,7 +10,7 @@ from numpy.polynomial import chebyshev
 
 from subriem.core.bordered import Bordered
 from subriem.core.protocols import Array
-from subriem.critical.charts import Charts
+from subriem.critical.charts import Chart
 from subriem.critical.corrector import correct
 from subriem.critical.system import System
 
@@ -19,13 +19,14 @@ from subriem.critical.system import System
 NODES, CLOSER = 14, 0.1
 
 
-def cubic(charts: Charts, pair: tuple[int, int], v: Array, s: float) -> Array:
-    """Return Hermite's cubic from chart i (s = 0) to j (s = 1): its image in the tangent space of i is z_i + s v."""
-    i, j = pair
-    base, turned = charts.tangents[i], charts.tangents[j]
-    last = turned @ np.linalg.solve(base.T @ turned, base.T @ v)
-    chord = charts.points[j] - charts.points[i]
-    return np.asarray(charts.points[i] + s * v + s**2 * (3 * chord - 2 * v - last) + s**3 * (v + last - 2 * chord))
+def cubic(chart: Chart, v: Array, end: float, other: Array, turned: Array, s: float) -> Array:
+    """Return the cubic at s from a chart to another point with tangent space `turned`, which is reached at s = `end`.
+
+    Its image in the tangent space of the chart is s v.
+    """
+    t, first, chord = s / end, end * v, other - chart.z
+    last = turned @ np.linalg.solve(chart.tangent.T @ turned, chart.tangent.T @ first)
+    return np.asarray(chart.z + t * first + t**2 * (3 * chord - 2 * first - last) + t**3 * (first + last - 2 * chord))
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,27 +52,27 @@ class Arc:
 
 
 def arc(
-    system: System, charts: Charts, i: int, predict: Callable[[float], Array], first: float, last: float
+    system: System, chart: Chart, reach: float, predict: Callable[[float], Array], first: float, last: float
 ) -> Arc | None:
-    """Return the rest points from s = `first` to `last` over the tangent space of chart i, near those predicted."""
+    """Return the rest points from s = `first` to `last` over the tangent space of a chart, near those predicted.
+
+    The determinant is bordered as at the chart and relative to that there.
+    """
     middle, half = (first + last) / 2, (last - first) / 2
     nodes = chebyshev.chebpts1(NODES)
-    values = [_node(system, charts, i, predict(middle + half * t)) for t in nodes]
+    values = [_node(system, chart, predict(middle + half * t), reach) for t in nodes]
     kept = [number for number, value in enumerate(values) if value is not None]
     if len(kept) < NODES - 2:
         return None
     table = np.array([values[number] for number in kept])
-    table[:, 0] *= np.exp(-charts.determinants[i, 1])
     basis = chebyshev.chebvander(nodes[kept], len(kept) - 1)
     coefficients: Array = np.linalg.solve(basis, table).astype(float)
     return Arc(coefficients, middle, half, float(np.abs(table[:, 0]).max()))
 
 
-def _node(system: System, charts: Charts, i: int, z: Array) -> Array | None:
-    """Return the determinant, bordered as at chart i, and the rest point over the image of z in its tangent space."""
-    tangent, cokernel = charts.tangents[i], charts.cokernels[i]
-    found = correct(system, z, tangent, cokernel, charts.h)
+def _node(system: System, chart: Chart, z: Array, reach: float) -> Array | None:
+    found = correct(system, z, chart.tangent, chart.cokernel, reach)
     if found is None or found[1] > system.zero:
         return None
-    sign, logarithm = Bordered(system.jacobian(found[0]), tangent, cokernel).determinant()
-    return np.concatenate([[sign * np.exp(logarithm)], found[0]])
+    sign, logarithm = Bordered(system.jacobian(found[0]), chart.tangent, chart.cokernel).determinant()
+    return np.concatenate([[sign * np.exp(logarithm - chart.determinant[1])], found[0]])

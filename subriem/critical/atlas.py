@@ -13,8 +13,8 @@ from subriem.core.budget import Budget, CancelToken, Meter
 from subriem.core.errors import ProblemError
 from subriem.core.protocols import Array
 from subriem.core.status import Status
-from subriem.critical.charts import Charts, Neighbours
-from subriem.critical.corrector import correct
+from subriem.critical.charts import Chart, Charts, Neighbours
+from subriem.critical.step import Step, stepped
 from subriem.critical.system import System
 
 #: Largest angle between the tangent spaces of a chart and the one it was reached from (rad), and the one aimed at.
@@ -23,10 +23,13 @@ TILT, AIM = 0.6, 0.3
 APART = 0.7
 #: How far a chart may lie off the tangent space of another of its sheet, relative to their distance.
 OFF = 0.3
+#: A chart this near to another one, in units of h, is at the same point: how far it lies off is roundoff.
+SAME = 1e-6
 #: First spacing in units of the box, and how often it is halved.
 FIRST, HALVINGS = 0.1, 8
-#: A step that fails is tried in this many parts.
+#: A step that fails is tried in this many parts; on a curve, where charts are few, also in more.
 PARTS = (1, 2, 4)
+FINER = tuple(2**i for i in range(HALVINGS + 1))
 #: Directions in which charts are looked for around one, for dimension 2 and 3.
 AROUND = (12, 42)
 
@@ -108,7 +111,7 @@ def trace(
             "at most 3",
             "trace=False, or further equations that cut it",
         )
-    first = _Chart(z, tangent, cokernel, _determinant(system, z, tangent, cokernel), system.norm(z))
+    first = Chart(z, tangent, cokernel, _determinant(system, z, tangent, cokernel), system.norm(z))
     h = step if step is not None else _first_step(system, first)
     return extend(system, _start(first, h, step is not None), budget=budget, cancel=cancel)
 
@@ -127,26 +130,17 @@ def extend(system: System, atlas: Atlas, *, budget: Budget | None = None, cancel
 
 def single(system: System, z: Array, tangent: Array, cokernel: Array, message: str) -> Atlas:
     """Return an atlas of one chart, of a point that is not followed; `cokernel` may be of another rank."""
-    first = _Chart(z, tangent, cokernel, (0.0, -np.inf), system.norm(z))
+    first = Chart(z, tangent, cokernel, (0.0, -np.inf), system.norm(z))
     none = np.zeros(0, dtype=np.intp)
     atlas = _start(first, FIRST * system.size, False)
     return replace(atlas, waiting=none, status=Status.SUCCESS, message=message)
-
-
-@dataclass(frozen=True, eq=False)
-class _Chart:
-    z: Array
-    tangent: Array
-    cokernel: Array
-    determinant: tuple[float, float]
-    residual: float
 
 
 def _determinant(system: System, z: Array, tangent: Array, cokernel: Array) -> tuple[float, float]:
     return Bordered(system.jacobian(z), tangent, cokernel).determinant()
 
 
-def _start(first: _Chart, h: float, fixed: bool) -> Atlas:
+def _start(first: Chart, h: float, fixed: bool) -> Atlas:
     charts = Charts(
         first.z[None], first.tangent[None], first.cokernel[None], np.array([first.determinant]),
         np.array([first.residual]), h,
@@ -156,38 +150,18 @@ def _start(first: _Chart, h: float, fixed: bool) -> Atlas:
     return Atlas(charts, waiting, False, none, fixed, Status.BUDGET_SPENT, "", 1)
 
 
-def _first_step(system: System, chart: _Chart) -> float:
+def _first_step(system: System, chart: Chart) -> float:
     """Return a spacing at which the tangent space turns by no more than is aimed at, around the first chart."""
     h = FIRST * system.size
     if not chart.tangent.shape[1]:
         return h
     for _ in range(HALVINGS):
         steps = np.vstack([chart.tangent.T, -chart.tangent.T])
-        turned = [stepped(system, chart.z, chart.tangent, chart.cokernel, h * step) for step in steps]
-        if all(one is not None and one[3] <= AIM for one in turned):
+        turned = [stepped(system, chart, h * step) for step in steps]
+        if all(one is not None and one.tilt <= AIM for one in turned):
             break
         h /= 2
     return h
-
-
-#: A rest point, its bases T and L, how much T is tilted, |F|, and sign and logarithm of the determinant.
-Step = tuple[Array, Array, Array, float, float, tuple[float, float]]
-
-
-def stepped(system: System, z: Array, tangent: Array, cokernel: Array, v: Array) -> Step | None:
-    """Return the rest point above z + v with its bases turned from those at z, or None if there is none."""
-    reach = float(np.linalg.norm(v))
-    found = correct(system, z + v, tangent, cokernel, reach)
-    if found is None or found[1] > system.zero:
-        return None
-    q, residual = found
-    bordered = Bordered(system.jacobian(q), tangent, cokernel)
-    try:
-        turned, left, tilt = bordered.turned()
-        determinant = Bordered(bordered.matrix, turned, left).determinant()
-    except np.linalg.LinAlgError:
-        return None
-    return q, turned, left, tilt, residual, determinant
 
 
 def around(k: int) -> Array:
@@ -228,9 +202,9 @@ class _Growth:
         self.neighbours = Neighbours()
         self.directions = around(charts.dimension) if charts.dimension else np.zeros((0, 0))
 
-    def chart(self, i: int) -> _Chart:
+    def chart(self, i: int) -> Chart:
         points, tangents, cokernels, determinants, residuals = self.arrays
-        return _Chart(points[i], tangents[i], cokernels[i], tuple(determinants[i]), residuals[i])
+        return Chart(points[i], tangents[i], cokernels[i], tuple(determinants[i]), residuals[i])
 
     def _add(self, entries: tuple[ArrayLike, ...]) -> None:
         if self.count == len(self.arrays[0]):
@@ -283,12 +257,13 @@ class _Growth:
             if found is None:
                 failed = True
                 continue
-            if self.may_halve and (parts > 1 or found[3] > TILT):
+            if self.may_halve and (parts > 1 or found.tilt > TILT):
                 return False
-            if not self.system.box.holds(found[0]):
+            new = found.chart
+            if not self.system.box.holds(new.z):
                 self.leaves = True
-            elif not self._covered(found[0][None], found[1], near, 0.0)[0]:
-                self._add((*found[:3], found[5], found[4]))
+            elif not self._covered(new.z[None], new.tangent, near, SAME * self.h)[0]:
+                self._add((new.z, new.tangent, new.cokernel, new.determinant, new.residual))
                 near = np.append(near, self.count - 1)
                 open_ &= ~self._covered(ahead, tangent, near[-1:], OFF / 2 * self.h)
         if failed:
@@ -297,16 +272,15 @@ class _Growth:
 
     def _reached(self, i: int, direction: Array) -> tuple[Step | None, int]:
         """Return the chart at distance h in a direction and in how many parts the step was made, or None."""
-        for parts in PARTS:
-            z, tangent, cokernel = (self.arrays[a][i] for a in range(3))
-            found = None
+        for parts in PARTS if self.directions.shape[1] > 1 else FINER:
+            chart, found = self.chart(i), None
             for _ in range(parts):
-                found = stepped(self.system, z, tangent, cokernel, self.h / parts * (tangent @ direction))
+                found = stepped(self.system, chart, self.h / parts * (chart.tangent @ direction))
                 self.evaluations += 3
-                if found is None or (found[3] > TILT and parts < PARTS[-1]):
+                if found is None or (found.tilt > TILT and parts < PARTS[-1]):
                     found = None
                     break
-                z, tangent, cokernel = found[:3]
+                chart = found.chart
             if found is not None:
                 return found, parts
         return None, 0

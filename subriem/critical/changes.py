@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from subriem.core.protocols import Array
 from subriem.core.rank import EPS, RankPolicy
 from subriem.critical.arc import CLOSER, Arc, arc, cubic
-from subriem.critical.charts import Charts
+from subriem.critical.charts import Chart, Charts
 from subriem.critical.component import Change
 from subriem.critical.dimension import rank_at
 from subriem.critical.measure import links
@@ -90,13 +90,14 @@ class _Across:
             return
         tangent = self.charts.tangents[i]
         v = tangent @ (tangent.T @ (self.charts.points[j] - self.charts.points[i]))
-        near = partial(cubic, self.charts, (i, j), v)
-        path = arc(self.system, self.charts, i, near, 0.0, 1.0) or near
+        chart = self.charts.chart(i)
+        near = partial(cubic, chart, v, 1.0, self.charts.points[j], self.charts.tangents[j])
+        path = arc(self.system, chart, self.charts.h, near, 0.0, 1.0) or near
         places = [0.0, *NODES, 1.0]
         rates = [here, *(self._spectrum(path, s).real for s in NODES), there]
         for (first, low), (last, high) in pairwise(zip(places, rates, strict=True)):
             levels = np.flatnonzero((low > self.floor) != (high > self.floor)).tolist()
-            found = [self._place(i, path, level, (first, last), (low[level], high[level])) for level in levels]
+            found = [self._place(chart, path, level, (first, last), (low[level], high[level])) for level in levels]
             ordered = sorted(zip(found, levels, strict=True), key=lambda pair: pair[0][0])
             for _, group in groupby(ordered, key=lambda pair: round(pair[0][0] / TOGETHER)):
                 together = list(group)
@@ -120,13 +121,13 @@ class _Across:
         return self._moving(spectrum_across(self.problem, path(s), tangent, self.policy))
 
     def _place(
-        self, i: int, path: Path, level: int, ends: tuple[float, float], rates: tuple[float, float]
+        self, chart: Chart, path: Path, level: int, ends: tuple[float, float], rates: tuple[float, float]
     ) -> tuple[float, Path]:
         """Return where the real part at a place of the spectrum passes 0, with the curve near it."""
         zero = 0.0 if min(rates) < -self.floor else self.floor
         s = _zero(partial(self._above, path, level, zero), ends, (rates[0] - zero, rates[1] - zero))
         around = (s - CLOSER, s + CLOSER)
-        nearer = arc(self.system, self.charts, i, path, *around)
+        nearer = arc(self.system, chart, self.charts.h, path, *around)
         if nearer is None:
             return s, path
         low, high = (self._above(nearer, level, zero, end) for end in around)

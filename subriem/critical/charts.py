@@ -17,6 +17,27 @@ LOOSE = 64
 
 
 @dataclass(frozen=True, eq=False)
+class Chart:
+    """One of these: a rest point with bases of the null spaces of the Jacobian there.
+
+    Attributes
+    ----------
+    z : (n,) ndarray
+    tangent : (n, k) ndarray
+    cokernel : (m, m - n + k) ndarray
+    determinant : tuple of float
+        Sign and logarithm of the determinant of the Jacobian bordered by both.
+    residual : float
+    """
+
+    z: Array
+    tangent: Array
+    cokernel: Array
+    determinant: tuple[float, float]
+    residual: float
+
+
+@dataclass(frozen=True, eq=False)
 class Charts:
     """Charts on a manifold of rest points.
 
@@ -49,6 +70,11 @@ class Charts:
     def dimension(self) -> int:
         """The dimension k of the manifold."""
         return self.tangents.shape[2]
+
+    def chart(self, i: int) -> Chart:
+        """Return one of them."""
+        sign, logarithm = self.determinants[i].tolist()
+        return Chart(self.points[i], self.tangents[i], self.cokernels[i], (sign, logarithm), float(self.residuals[i]))
 
     def edges(self) -> NDArray[np.intp]:
         """Return the pairs i < j of neighbours on one sheet, shape (M, 2)."""

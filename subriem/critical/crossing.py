@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
-from numpy.polynomial import chebyshev
 
 from subriem.core.protocols import Array
-from subriem.critical.arc import CLOSER, arc, cubic
+from subriem.critical.arc import cubic
 from subriem.critical.atlas import Atlas
 from subriem.critical.charts import Charts
+from subriem.critical.passage import located
 from subriem.critical.system import System
 
 #: A least |det| is looked at if a parabola through three charts goes below this share of what is beside it.
 LOW = 0.2
-#: A determinant that touches zero is below this share of its largest value on the step.
-TOUCHES = 1e-7
-#: Halvings of an interval, to its roundoff.
-HALVINGS = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,12 +39,6 @@ def rank_changes(system: System, atlas: Atlas) -> list[Array]:
     It goes through zero where a singular value does, and touches zero where it does so twice: as that of grad (x y)^2
     along an axis, where no sign and no inertia change. On surfaces, where these are curves, changes of sign only are
     looked at, and one point of each curve is returned.
-
-    Notes
-    -----
-    At the point itself the corrector is singular, and next to it the other branch is near. So determinant and points
-    are interpolated from nodes beside it, at Chebyshev's points, first on the whole step, where the corrector starts
-    from Hermite's cubic between the charts, and then nearer, where it starts from the first interpolation.
     """
     charts = atlas.charts
     stretches = list(_changes(charts))
@@ -106,41 +95,12 @@ def _touches(charts: Charts) -> Iterator[_Stretch]:
             yield _Stretch(i, v, steps[left], steps[right], ends, True)
 
 
-def _between(charts: Charts, stretch: _Stretch, s: float) -> Array:
-    """Return the cubic between two charts at s; its image in the tangent space of chart i is s v."""
-    j, end = next(((j, end) for j, end in stretch.others if s * end >= 0), stretch.others[0])
-    return cubic(charts, (stretch.i, j), end * stretch.v, s / end)
-
-
 def _located(system: System, charts: Charts, stretch: _Stretch) -> Array | None:
     """Return the point of a stretch where the determinant is zero, or None if there is none."""
-    first, last, largest, z = stretch.left, stretch.right, 0.0, None
-    predict: Callable[[float], Array] = partial(_between, charts, stretch)
-    for _ in range(2):
-        found = arc(system, charts, stretch.i, predict, first, last)
-        if found is None:
-            return None
-        det = found.coefficients[:, 0]
-        largest = max(largest, found.largest)
-        root = _root(np.asarray(chebyshev.chebder(det), dtype=float) if stretch.touch else det)
-        if root is None or (stretch.touch and abs(chebyshev.chebval(root, det)) > TOUCHES * largest):
-            return None
-        place = found.middle + found.half * root
-        predict, z = found, found(place)
-        first, last = place - CLOSER, place + CLOSER
-    return z
+    chart = charts.chart(stretch.i)
 
+    def predict(s: float) -> Array:
+        j, end = next(((j, end) for j, end in stretch.others if s * end >= 0), stretch.others[0])
+        return cubic(chart, stretch.v, end, charts.points[j], charts.tangents[j], s)
 
-def _root(series: Array) -> float | None:
-    """Return the zero of a Chebyshev series between ends of different signs, or None."""
-    low, high = -1.0, 1.0
-    sign = chebyshev.chebval(low, series)
-    if not sign * chebyshev.chebval(high, series) <= 0:
-        return None
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        if chebyshev.chebval(middle, series) * sign > 0:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
+    return located(system, chart, stretch.v, (stretch.left, stretch.right), predict, stretch.touch)

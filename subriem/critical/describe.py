@@ -62,7 +62,8 @@ class _Describe:
         point = charts.points[0]
         motion = None
         if problem.linearize is not None:
-            motion = stability(problem, charts.points, charts.tangents, self.policy)
+            zeros = 0 if structure.verdict == "morse_bott" else structure.nullity - charts.dimension
+            motion = stability(problem, charts.points, charts.tangents, self.policy, zeros=zeros)
         changes = ()
         if motion is not None and charts.dimension == 1:
             changes = stability_changes(self.system, problem, charts, motion, self.meetings, self.policy)

@@ -19,6 +19,7 @@ from subriem.critical.equilibriumset import EquilibriumSet
 from subriem.critical.exploration import explored
 from subriem.critical.searchstate import SearchState
 from subriem.critical.system import ZERO, Box, scaled_system
+from subriem.critical.units import units
 
 #: Half of the side of the box that is taken where none is given.
 HALF_SIDE = 2.0
@@ -49,10 +50,11 @@ def equilibria(
         Number of random points of the box, or the points themselves, from which rest points are looked for.
     box : float, or pair of float or (n,) array_like, optional
         Half side r of -r <= z_i <= r, or lower and upper bounds; 2 if left out. Manifolds are followed up to it, and
-        half of its longest side is the unit in which "small" is meant.
+        half of its longest side is the unit in which "small" is meant. Where its sides differ by a factor above 100,
+        each coordinate is measured in half its own side instead; so are spacing and measure of manifolds then.
     trace : bool
         Whether manifolds of dimension 1, 2 and 3 are covered by charts. Of one that is not, only a point is known: then
-        rest points of the same dimension, nullity and cost are taken for one component.
+        rest points of a gradient flow of one class (dimension, index, cost, rank D) are taken for one component.
     step : float, optional
         Spacing of the charts, in units of z; else by curvature.
     rank : RankPolicy
@@ -100,14 +102,17 @@ def equilibria(
     rest = rest_problem(problem)
     n = rest.map.n_in
     region = as_box(box, n)
+    own = units(region)
+    inner = own.box(region)
     state = SearchState(
-        box=region,
-        weights=scaled_system(rest.map, region, seed).weights,
+        units=own,
+        box=inner,
+        weights=scaled_system(own.problem(rest).map, inner, seed).weights,
         tolerance=ZERO,
         policy=rank,
         trace=trace,
         step=positive(step, "step") if step is not None else None,
-        starts=_starts(starts, region, seed),
+        starts=_starts(starts, region, seed) / own.scale,
         waiting=np.zeros((0, n)),
         own=np.zeros(0, dtype=bool),
     )

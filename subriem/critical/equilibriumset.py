@@ -163,7 +163,7 @@ class EquilibriumSet(Result):
         Raises
         ------
         EquilibriumError
-            If the problem is not known.
+            If the problem is not known, or coordinates are in units of their own.
         ProblemError
             If it is another one, its motion cannot be followed, or an argument cannot be meant.
 
@@ -176,6 +176,13 @@ class EquilibriumSet(Result):
         >>> sorted(graph.edges), graph.nodes[2]["index"]
         ([(2, 0), (2, 1)], 1)
         """
+        if not self._search.units.plain:
+            raise EquilibriumError(
+                "orbits cannot be joined where coordinates are in units of their own",
+                "a box whose sides differ by orders of magnitude",
+                "comparable coordinates, in which charts have a spacing",
+                "the problem in scaled coordinates",
+            )
         return connecting_orbits(
             self._known(problem), self.components, charts=charts, directions=directions, radius=radius,
             rank=self._search.policy, seed=seed, executor=executor,
@@ -219,7 +226,7 @@ class EquilibriumSet(Result):
         ended = "" if self.status is Status.SUCCESS else f"the search did not end: {self.message}"
         reason = ended or not_applicable(rest, self.components)
         if not reason and ambient is None:
-            reason = leaves(rest, self._search.box)
+            reason = leaves(rest, self._search.units.outer(self._search.box))
         return morse_bott_count(self.components, space, reason=reason)
 
     @property

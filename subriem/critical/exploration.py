@@ -44,7 +44,8 @@ def explored(
     token = cancel if cancel is not None else CancelToken()
     with interruptible(token), progress_callback(progress, "equilibria") as tell:
         meter = Meter(budget if budget is not None else Budget(steps=CHARTS), tell)
-        run = _Exploration(problem, state, meter, token)
+        own = state.units
+        run = _Exploration(own.problem(problem), state, meter, token)
         keep = _Checkpoint(checkpoint, run.state) if checkpoint is not None else None
         run.search.keep = keep
         run.follow(executor)
@@ -55,8 +56,8 @@ def explored(
     reached = run.state()
     status, message = run.end(found=bool(components))
     return EquilibriumSet(
-        components=components,
-        crossings=crossings,
+        components=tuple(map(own.component, components)),
+        crossings=tuple(map(own.crossing, crossings)),
         runaways=run.runaways(),
         starts=len(state.starts),
         size=state.box.size,

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, cast
+from functools import cached_property
+from typing import Any, Protocol, cast
 
+import casadi as ca
 import numpy as np
 
+from subriem.core.casadi_map import CasadiMap
 from subriem.core.equilibrated import polar
 from subriem.core.protocols import Array, Cost, Map
 from subriem.core.rank import EPS, RankPolicy
+
+#: Largest K n for which the gradient is written down and differentiated symbolically.
+SYMBOLIC = 10_000
 
 
 class _Curved(Protocol):
@@ -73,14 +79,29 @@ class GradientMap:
         """The number of equations."""
         return self.source.n_in
 
+    @cached_property
+    def _written(self) -> CasadiMap | None:
+        """The gradient as an expression, whose Hessian costs one call in the place of K; None where there is none."""
+        known = self.cost.is_quadratic or hasattr(self.cost, "functions")  # a custom cost, by its CasADi functions
+        if not known or "function" not in self.source.capabilities or self.n_in * self.source.n_out > SYMBOLIC:
+            return None
+        theta = ca.SX.sym("theta", self.n_in)
+        x = cast(Any, self.source).function(theta)
+        return CasadiMap(theta, ca.jtimes(x, theta, ca.SX(cast(Any, self.cost).gradient(x)), True))
+
     def value(self, theta: Array) -> Array:
         """Return the residuals."""
+        if self._written is not None:
+            return self._written.value(theta)
         return self.source.vjp(theta, self.cost.gradient(self.source.value(theta)))
 
     def jacobian(self, theta: Array) -> Array:
         """Return their Jacobian."""
-        D, pushed, bent = self.parts(theta)
-        hessian = D.T @ pushed + bent
+        if self._written is not None:
+            hessian = self._written.jacobian(theta)
+        else:
+            D, pushed, bent = self.parts(theta)
+            hessian = D.T @ pushed + bent
         return (hessian + hessian.T) / 2
 
     def parts(self, theta: Array) -> tuple[Array, Array, Array]:
@@ -155,6 +176,11 @@ class FlowMotion:
     flow: GradientFlow
     rank: RankPolicy
 
+    @cached_property
+    def gradient(self) -> GradientMap:
+        """Its map of rest points."""
+        return GradientMap(self.flow.map, self.flow.cost)
+
     def energy(self, theta: Array) -> float:
         """Return the cost."""
         return self.flow.cost.value(self.flow.map.value(theta))
@@ -169,7 +195,7 @@ class FlowMotion:
         P is the projector on range D^T. For the last, with D = W S, E = S and A = -S^-1 Hess C, where S^-1 D^T = W^T:
         so the condition of D is not squared.
         """
-        gradient, unit = GradientMap(self.flow.map, self.flow.cost), np.eye(theta.size)
+        gradient, unit = self.gradient, np.eye(theta.size)
         if self.flow.kind == "standard":
             return unit, -gradient.jacobian(theta)
         D, pushed, bent = gradient.parts(theta)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 
+from subriem.core.equilibrated import decide
 from subriem.core.protocols import Array
 from subriem.core.rank import RankPolicy
-from subriem.critical.atlas import Atlas, stepped
+from subriem.critical.atlas import Atlas
+from subriem.critical.charts import Chart
 from subriem.critical.corrector import correct
 from subriem.critical.dimension import LocalStructure, rank_at
 from subriem.critical.levenberg import descend
+from subriem.critical.problem import RestProblem
+from subriem.critical.stability import stability
+from subriem.critical.step import stepped
 from subriem.critical.system import System
 
 #: Rest points this near (in units of the box) are one; where they are known less well, because F vanishes to a higher
@@ -22,8 +27,8 @@ SAME, BLURRED = 1e-6, 2e-3
 LOOKS, REACH = 4, 1.5
 #: Steps of a walk on a manifold without an atlas, and their length in units of the box.
 WALK, STRIDE = 60, 0.1
-#: Rest points alike on manifolds that are not traced are taken for one component if their costs agree to this share of
-#: the usual cost, the median at this many points of the box.
+#: Rest points alike on manifolds that are not traced are taken for one component if they are of one class; their costs
+#: must agree to this share of the usual cost, the median at this many points of the box.
 LEVEL, COSTS = 1e-9, 16
 #: Parts of h in which a walk goes beside the end of an atlas.
 FINE = 16
@@ -40,10 +45,9 @@ class Known:
     atlas : Atlas
         One chart if it was not traced.
     policy : RankPolicy
-    canonical : callable, optional
-        z -> the representative of its orbit: the charts' representatives belong to the component too.
-    cost : callable, optional
-        z -> the cost of which rest points are critical points.
+    problem : RestProblem
+        With `canonical`, the charts' representatives belong to the component too; of a gradient flow cost, index
+        and rank D tell where there is no atlas.
     """
 
     def __init__(
@@ -52,11 +56,9 @@ class Known:
         structure: LocalStructure,
         atlas: Atlas,
         policy: RankPolicy,
-        canonical: Callable[[Array], Array] | None,
-        cost: Callable[[Array], float] | None = None,
+        problem: RestProblem,
     ) -> None:
-        self.system, self.structure, self.atlas, self.policy = system, structure, atlas, policy
-        self.canonical, self.cost = canonical, cost
+        self.system, self.structure, self.atlas, self.policy, self.problem = system, structure, atlas, policy, problem
         self.starts = 0
 
     @property
@@ -88,27 +90,46 @@ class Known:
         alike = structure is not None and (structure.verdict, structure.dimension, structure.nullity) == (
             self.structure.verdict, self.structure.dimension, self.structure.nullity,
         )  # fmt: skip
-        return alike and (self._same_cost(z) or self._walks(z))
+        return alike and structure is not None and (self._same_class(z, structure) or self._walks(z))
 
-    def _same_cost(self, z: Array) -> bool:
-        """Whether the cost, which is constant on a component, is that here: the only sign without an atlas."""
-        if self.cost is None:
+    def _same_class(self, z: Array, structure: LocalStructure) -> bool:
+        """Whether cost, index and rank of the output map are those here: the only signs without an atlas."""
+        cost = self.problem.cost
+        if cost is None or not self.problem.gradient:
             return False
-        here, there = self.cost(self.point), self.cost(z)
-        return abs(here - there) <= LEVEL * max(abs(here), abs(there), self._usual_cost)
+        here, there = cost(self.point), cost(z)
+        if abs(here - there) > LEVEL * max(abs(here), abs(there), self._usual_cost):
+            return False
+        return self._kind_at(z, structure) == self._kind
+
+    def _kind_at(self, z: Array, structure: LocalStructure) -> tuple[int | None, int | None]:
+        """Return the index and the rank of D at a rest point, as far as there are any."""
+        index, rank, output = None, None, self.problem.output
+        if self.problem.linearize is not None:
+            tangent = structure.spaces.right if structure.verdict == "morse_bott" else structure.tangent
+            found = stability(replace(self.problem, output=None), z[None], tangent[None], self.policy)
+            index = int(found.index[0])
+        if output is not None:
+            rank = decide(output.jacobian(z[: output.n_in]), self.policy).rank
+        return index, rank
+
+    @cached_property
+    def _kind(self) -> tuple[int | None, int | None]:
+        return self._kind_at(self.point, self.structure)
 
     @cached_property
     def _usual_cost(self) -> float:
         points = self.system.box.points(COSTS, np.random.default_rng(0))
-        return float(np.median([abs(self.cost(z)) for z in points])) if self.cost is not None else 0.0
+        return float(np.median([abs(self.problem.cost(z)) for z in points])) if self.problem.cost is not None else 0.0
 
     @cached_property
     def _images(self) -> Array | None:
         """The representatives of the charts, where they are others."""
         points = self.atlas.charts.points
-        if self.canonical is None:
+        canonical = self.problem.canonical
+        if canonical is None:
             return None
-        images = np.array([self.canonical(point) for point in points])
+        images = np.array([canonical(point) for point in points])
         moved = np.linalg.norm(images - points, axis=1) > SAME * self.system.size
         return images[moved] if moved.any() else None
 
@@ -137,32 +158,32 @@ class Known:
         for end in self.atlas.ends:
             if np.linalg.norm(z - end) <= REACH * charts.h:
                 i = int(np.argmin(np.linalg.norm(charts.points - end, axis=1)))
-                if self._arrives(z, charts.points[i], charts.tangents[i], charts.cokernels[i], charts.h / FINE):
+                if self._arrives(z, charts.chart(i), charts.h / FINE):
                     return True
         return False
 
     def _walks(self, z: Array) -> bool:
         """Whether steps from the first point towards z arrive."""
         spaces = self.structure.spaces
-        return self._arrives(z, self.point, spaces.right, spaces.left, STRIDE * self.system.size)
+        first = replace(self.atlas.charts.chart(0), tangent=spaces.right, cokernel=spaces.left)
+        return self._arrives(z, first, STRIDE * self.system.size)
 
-    def _arrives(self, z: Array, at: Array, tangent: Array, cokernel: Array, stride: float) -> bool:
+    def _arrives(self, z: Array, chart: Chart, stride: float) -> bool:
         """Whether steps on the manifold towards z arrive there."""
         size = self.system.size
         for _ in range(WALK):
-            ahead = z - at
+            ahead = z - chart.z
             distance = float(np.linalg.norm(ahead))
             if distance <= (SAME if self.regular else BLURRED) * size:
                 return True
             ahead = ahead * min(1.0, stride / distance)
             if self.regular:
-                found = stepped(self.system, at, tangent, cokernel, tangent @ (tangent.T @ ahead))
+                found = stepped(self.system, chart, chart.tangent @ (chart.tangent.T @ ahead))
                 if found is None:
                     return False
-                new, tangent, cokernel = found[:3]
+                chart = found.chart
             else:
-                new = descend(self.system, at + ahead).z
-            if not np.linalg.norm(z - new) <= distance - np.linalg.norm(ahead) / 10:
+                chart = replace(chart, z=descend(self.system, chart.z + ahead).z)
+            if not np.linalg.norm(z - chart.z) <= distance - np.linalg.norm(ahead) / 10:
                 return False
-            at = new
         return False

@@ -15,6 +15,9 @@ from subriem.critical.system import System
 
 #: Most steps, and steps tried from one point.
 STEPS, TRIALS = 300, 24
+#: Numbers of steps at which |F| must have fallen to this share of what it was after half of them: on plateaus and in
+#: valleys that fall off to infinity it falls like a power of the number of steps.
+LOOKS, FALLS = (64, 128, 256), 0.1
 #: A last step of this share of the box or less is that of an iteration which converges, if slowly.
 SETTLED = 1e-4
 #: A start that leaves the box made this many times larger has run away.
@@ -67,8 +70,13 @@ def descend(system: System, z: Array, steps: int = STEPS, least: float = LEAST) 
     residual = float(np.linalg.norm(value))
     if not np.isfinite(residual):
         return Descent(z, residual, End.UNDEFINED, 1)
-    for _ in range(steps):
+    halfway = residual
+    for number in range(steps):
         count += 1
+        if number in LOOKS and residual > max(FALLS * halfway, system.zero):
+            break
+        if 2 * number in LOOKS:
+            halfway = residual
         if residual <= system.roundoff(z) and step <= SETTLED * size:
             break
         jacobian = system.jacobian(z)

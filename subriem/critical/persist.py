@@ -23,6 +23,7 @@ from subriem.critical.searchstate import SearchState, Traced
 from subriem.critical.stability import Stability
 from subriem.critical.system import Box
 from subriem.critical.topology import Topology
+from subriem.critical.units import Units
 
 #: Kind of a file that holds the state of a search.
 STATE = "equilibria-state"
@@ -30,7 +31,7 @@ STATE = "equilibria-state"
 RECORDS = Records(
     (
         EquilibriumSet, Component, Crossing, Change, Charts, Stability, Topology, SearchState, Traced, Atlas, Box,
-        LocalStructure, Branch, NullSpaces, RankDecision, RankPolicy, Status,
+        LocalStructure, Branch, NullSpaces, Units, RankDecision, RankPolicy, Status,
     )
 )  # fmt: skip
 
@@ -62,7 +63,12 @@ def state_from(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Search
 
 def _check_state(state: SearchState) -> None:
     n = state.starts.shape[1]
-    shapes = {"waiting": state.waiting.shape[1], "lower": state.box.lower.size, "upper": state.box.upper.size}
+    shapes = {
+        "scale": state.units.scale.size,
+        "waiting": state.waiting.shape[1],
+        "lower": state.box.lower.size,
+        "upper": state.box.upper.size,
+    }
     for name, size in shapes.items():
         if size != n:
             raise ValueError(f"{name} has {size} coordinates, not {n}")

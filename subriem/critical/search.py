@@ -74,8 +74,7 @@ class Search:
 
     def add(self, structure: LocalStructure, atlas: Atlas) -> Known:
         """Add a component."""
-        cost = self.problem.cost if self.problem.gradient else None
-        one = Known(self.system, structure, atlas, self.policy, self.problem.canonical, cost)
+        one = Known(self.system, structure, atlas, self.policy, self.problem)
         self.known.append(one)
         return one
 
@@ -150,7 +149,7 @@ class Search:
             isolated = dimension == 0 and structure.verdict in ("morse_bott", "degenerate")
             message = "isolated" if isolated else "not traced"
             if smooth and not isolated and self.problem.gradient:
-                message = "not traced, told by its cost"
+                message = "not traced, told by its class: may be several"
             return single(self.system, z, structure.tangent if not smooth else tangent, cokernel, message)
         return trace(self.system, z, tangent, cokernel, step=self.step, budget=Budget(steps=0), cancel=self.cancel)
 

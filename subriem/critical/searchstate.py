@@ -19,6 +19,7 @@ from subriem.critical.atlas import Atlas
 from subriem.critical.dimension import LocalStructure
 from subriem.critical.problem import RestProblem
 from subriem.critical.system import Box, System
+from subriem.critical.units import Units
 
 if TYPE_CHECKING:
     from subriem.critical.equilibriumset import EquilibriumSet
@@ -51,6 +52,8 @@ class SearchState:
 
     Attributes
     ----------
+    units : Units
+        Of the coordinates: all else is in these.
     box : Box
     weights : (m,) ndarray
         What the equations are multiplied by.
@@ -75,6 +78,7 @@ class SearchState:
     crossings : tuple of (ndarray, LocalStructure)
     """
 
+    units: Units
     box: Box
     weights: Array
     tolerance: float
@@ -107,7 +111,7 @@ class SearchState:
                 f"{expected[0]} unknowns, {expected[1]} equations",
                 "the problem that equilibria was given",
             )
-        system = self.system(rest)
+        system = self.system(self.units.problem(rest))
         off = max((system.norm(one.atlas.charts.points[0]) for one in self.traced), default=0.0)
         if not off <= AGAIN * system.zero:
             raise ProblemError(

@@ -56,7 +56,14 @@ class Stability:
 
 
 def stability(
-    problem: RestProblem, points: Array, tangents: Array, policy: RankPolicy, *, scale: float = 0.0, seed: int = 0
+    problem: RestProblem,
+    points: Array,
+    tangents: Array,
+    policy: RankPolicy,
+    *,
+    scale: float = 0.0,
+    zeros: int = 0,
+    seed: int = 0,
 ) -> Stability:
     """Return spectrum, index, nullity and margin at each point of a family of rest points.
 
@@ -72,6 +79,9 @@ def stability(
         points.
     scale : float
         A size of the linear map known from elsewhere: where all of it may vanish.
+    zeros : int
+        How many eigenvalues are known to be zero: at a rest point of higher order, whose place is known to less than
+        roundoff, they only are small.
     seed : int
         Of the points around, where the rank of D is looked at.
 
@@ -104,10 +114,11 @@ def stability(
         if motion is None:
             continue
         spectrum[i, : len(values)] = values
-        nullity[i] = len(values) - policy.decide(size.sigma, scale).rank if size is not None else 0
+        vanish = len(values) - policy.decide(size.sigma, scale).rank if size is not None else 0
+        nullity[i] = max(vanish, min(zeros, len(values)))
         moving = values[np.argsort(np.abs(values), kind="stable")[nullity[i] :]]
         index[i] = np.count_nonzero(moving.real > policy.floor(0.0, scale))
-        margin[i] = np.abs(values.real).min(initial=np.inf)
+        margin[i] = 0.0 if nullity[i] else np.abs(values.real).min(initial=np.inf)
     rank, constant, dimension = _output(problem, points, policy, seed)
     return Stability(spectrum, index, nullity, margin, rank, constant, dimension)
 

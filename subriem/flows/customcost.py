@@ -54,9 +54,9 @@ class CustomCost:
         """Return C(x)."""
         return float(self.functions[0](x)[0])
 
-    def gradient(self, x: Array) -> Array:
-        """Return grad_x C, shape (n,)."""
-        return self.functions[1](x)
+    def gradient(self, x: Any) -> Any:
+        """Return grad_x C, shape (n,), of numbers or of CasADi symbols."""
+        return self.functions[1].function(x) if isinstance(x, ca.SX) else self.functions[1](x)
 
     def hvp(self, x: Array, v: Array) -> Array:
         """Return (Hess C) v, shape (n,)."""

@@ -10,8 +10,11 @@ import subriem as sr
 from subriem.core.pencil import transversal_motion
 from subriem.critical.adapters import rest_problem
 from subriem.critical.constantrank import constant_rank
+from subriem.critical.dimension import local_structure
 from subriem.critical.problem import RestProblem
 from subriem.critical.stability import stability
+from subriem.critical.system import Box, scaled_system
+from subriem.zoo.data import iris
 
 POLICY = sr.RankPolicy()
 ISOLATED = np.zeros((1, 0))
@@ -200,3 +203,66 @@ def test_linear_networks_in_closed_form(p, q, h):
         dimension = r * (2 * h - r) + abs(p - q) * (h - r)
         assert (found.nullity[0], found.index[0]) == (dimension, larger + (h - r) * (m - r))
         assert (found.constant_rank, found.dimension) == ((True, dimension) if r == h else (False, None))
+
+
+@pytest.mark.parametrize(
+    ("potential", "n", "index"),
+    [
+        (lambda x: x[0] ** 3 - 3 * x[0] * x[1] ** 2, 2, 0),  # all of the Hessian vanishes
+        (lambda x: x[0] ** 3 - 3 * x[0] * x[1] ** 2 - x[2] ** 2, 3, 1),
+        (lambda x: x[0] ** 4 - x[1] ** 2, 2, 1),
+    ],
+)
+def test_directions_that_vanish_are_not_counted(potential, n, index):
+    """Degenerate rest points, known to 1e-5 only, where the eigenvalues that vanish have a sign."""
+    found = sr.equilibria(sr.flows.potential(potential, n), starts=10)
+    assert [(one.dimension, one.index, one.verdict) for one in found.components] == [(0, index, "degenerate")]
+    assert found.components[0].margin == 0
+
+
+# -- Proposition R (docs: mathematics, §3) at zero loss: dim = K - r ---------------------------------------------------
+
+
+def duplicated(seed):
+    """A network with a sample that stands twice: flowers for seed 0, else random numbers; and random weights."""
+    rng = np.random.default_rng(seed)
+    inputs = iris().standardised().features[[0, 60, 120, 20]] if seed == 0 else rng.standard_normal((5, 3))
+    net = sr.flows.network([inputs.shape[1], 3, 2], np.vstack([inputs, inputs[:1]]))
+    return net, rng.standard_normal(net.n_in)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_dimension_of_a_set_without_loss(seed):
+    net, theta = duplicated(seed)
+    flow = sr.flows.standard(net, sr.flows.squared_error(net.value(theta).reshape(-1, 2)))
+    seen = constant_rank(net, theta, POLICY)
+    r = net.n_out - 2  # the two outputs of the sample that stands twice
+    assert (seen.decision.rank, seen.holds) == (r, True)
+    assert seen.decision.gap >= 1e8
+    problem = rest_problem(flow)
+    hessian = problem.map.jacobian(theta)
+    assert np.abs(hessian @ seen.kernel).max() <= 1e-10 * np.abs(hessian).max()
+    found = stability(problem, theta[None], seen.kernel[None], POLICY)
+    assert (found.constant_rank, found.dimension) == (True, net.n_in - r)
+    assert (found.index.tolist(), found.nullity.tolist()) == ([0], [0])
+    box = Box(theta - 2, theta + 2)
+    for zero_loss in (False, True):
+        local = local_structure(scaled_system(rest_problem(flow, zero_loss=zero_loss).map, box), theta, POLICY)
+        assert (local.verdict, local.dimension) == ("morse_bott", net.n_in - r)
+
+
+@pytest.mark.parametrize(
+    ("expression", "theta", "dimension"),
+    [(lambda t: [t[0] ** 2], [0.0, 0.4], 1), (lambda t: [t[0] ** 3], [0.0], 0)],
+    ids=["fold", "cube"],
+)
+def test_a_rank_that_is_not_constant_tells_no_dimension(expression, theta, dimension):
+    """y = -1: K - r would be 2 and 1."""
+    theta = np.array(theta)
+    flow = sr.flows.standard(sr.map(expression, theta.size), sr.flows.squared_error([-1.0]))
+    problem = rest_problem(flow)
+    box = Box(theta - 2, theta + 2)
+    local = local_structure(scaled_system(problem.map, box), theta, POLICY)
+    assert local.dimension == dimension
+    found = stability(problem, theta[None], local.tangent[None], POLICY)
+    assert (found.constant_rank, found.dimension) == (False, None)

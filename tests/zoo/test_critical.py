@@ -1,5 +1,7 @@
 """Every problem of the zoo of rest points: all components are found, none twice, with their exact answers."""
 
+from concurrent.futures import ProcessPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from subriem.zoo.critical.networks import INPUTS, UNIT, residual, split
 
 SLOW = {
     "torus", "product-torus", "factors-4-2-2", "factors-3-3-2", "rayleigh-2-3", "trace-rotations", "splitting",
-    "heisenberg-saddle", "heisenberg-turning", "phase-4",
+    "heisenberg-saddle", "heisenberg-turning", "phase-4", "tanh-1-2-1",
 }  # fmt: skip
 
 
@@ -36,6 +38,27 @@ def test_three_branches_meet_where_a_unit_dies():
     for one in found.crossings:
         assert (one.verdict, one.nullity, len(one.tangents)) == ("crossing", 3, 3)
         assert len(one.components) == 3
+
+
+@pytest.mark.slow
+def test_the_study_of_a_network():
+    """Classes with their rank of D, the same with one worker and with four; a start that finds none has a reason."""
+    case = get("tanh-1-2-1")
+    alone = case.find(starts=200)
+    known = {(2, 2, (1,)), (1, 1, (4,)), (1, 1, (5,)), (0, 0, (7,))}
+    assert {(one.dimension, one.index, one.rank) for one in alone.components} == known
+    assert sum(one.starts for one in alone.components) + sum(alone.runaways.values()) == 200
+    assert sum(one.starts for one in alone.components) > 50
+    with ProcessPoolExecutor(4) as pool:
+        assert str(case.find(starts=200, executor=pool)) == str(alone)
+
+
+def test_chens_spectrum():
+    """-1 ± i z/2 along the z-axis for H = |q|^2/2."""
+    line = get("heisenberg-spiral").find(starts=2).components[0]
+    assert line.spectrum is not None
+    expected = -1 + 0.5j * np.abs(line.points[:, 2:]) * np.array([1, -1])
+    assert np.abs(line.spectrum - expected).max() < 1e-9
 
 
 def test_the_split_unit_is_a_rest_point():

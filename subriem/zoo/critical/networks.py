@@ -9,7 +9,10 @@ import numpy as np
 
 from subriem.core.casadi_map import casadi_map
 from subriem.core.protocols import Array
+from subriem.flows.cost import squared_error
 from subriem.flows.customcost import potential
+from subriem.flows.flow import standard
+from subriem.flows.network import network
 from subriem.zoo.critical.case import Case, Expected
 
 #: Inputs, and the one unit a tanh(w x + b) that the least-squares fit of these data has as a rest point.
@@ -76,8 +79,28 @@ def no_loss(samples: int) -> Case:
     )
 
 
+def study() -> Case:
+    """Return the squared error of a 1-2-1 tanh network, K = 7, at 9 samples of another one of this shape.
+
+    Rest points by classes of cost, dimension, index and rank D: the network without loss; lines where two units do the
+    work of one (rank 4); curves where one unit does it beside a dead one (rank 5); surfaces where both are dead and the
+    output is the mean of the targets (rank 1). Most starts run away to units that are saturated at all samples.
+    """
+    inputs = np.linspace(-2, 2, 9)
+    targets = 1.2 * np.tanh(1.5 * inputs + 0.5) - 0.8 * np.tanh(inputs - 1.2)
+    return Case(
+        name="tanh-1-2-1",
+        title="a 1-2-1 tanh network with biases at 9 samples",
+        source="Fukumizu, Amari, Local minima and plateaus in hierarchical structures, Neural Networks 13 (2000)",
+        problem=standard(network([1, 2, 1], inputs[:, None]), squared_error(targets)),
+        expected=(Expected(2, 2, None), Expected(1, 1, None), Expected(1, 1, None), Expected(0, 0, (1,))),
+        options={"starts": 400, "box": 4.0, "trace": False},
+    )
+
+
 MAKERS: dict[str, Callable[[], Case]] = {
     "splitting": splitting,
+    "tanh-1-2-1": study,
     "no-loss-3": lambda: no_loss(3),
     "no-loss-2": lambda: no_loss(2),
 }

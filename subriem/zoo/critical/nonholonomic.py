@@ -20,12 +20,12 @@ def _heisenberg(H: Callable[[Any], Any]) -> ConstrainedFlow:
 
 
 def spiral() -> Case:
-    """Return H = (x^2 + y^2)/2: the z-axis, with eigenvalues -1 ± i z/2."""
+    """Return H = (x^2 + y^2 + z^2)/2: the z-axis, with eigenvalues -1 ± i z/2."""
     return Case(
         name="heisenberg-spiral",
-        title="(x^2 + y^2)/2 on the Heisenberg group",
+        title="(x^2 + y^2 + z^2)/2 on the Heisenberg group",
         source=_CHEN,
-        problem=_heisenberg(lambda q: (q[0] ** 2 + q[1] ** 2) / 2),
+        problem=_heisenberg(lambda q: ca.sumsqr(q) / 2),
         expected=(Expected(1, 0, _LINE),),
         options={"box": 3.0, "starts": 16},
     )
