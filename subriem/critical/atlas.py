@@ -246,18 +246,19 @@ class _Growth:
         z, tangent = self.arrays[0][i], self.arrays[1][i]
         ahead = z + self.h * (self.directions @ tangent.T)
         inside = self.system.box.holding(ahead)
-        self.leaves = self.leaves or not inside.all()
+        beside = ~inside & self.system.box.holding(ahead, AIM * self.h)  # the manifold may turn back into the box
+        self.leaves = self.leaves or not (inside | beside).all()
         near = self.neighbours.near(self.arrays[0][: self.count], z, (1 + APART) * self.h)
-        open_ = inside & ~self._covered(ahead, tangent, near, OFF / 2 * self.h)
+        open_ = (inside | beside) & ~self._covered(ahead, tangent, near, OFF / 2 * self.h)
         failed = False
         while open_.any() and self.count < self.most:
             number = int(np.argmax(open_))
             open_[number] = False
-            found, parts = self._reached(i, self.directions[number])
+            found, parts = self._reached(i, self.directions[number], inside[number])
             if found is None:
-                failed = True
+                failed, self.leaves = failed or bool(inside[number]), self.leaves or bool(beside[number])
                 continue
-            if self.may_halve and (parts > 1 or found.tilt > TILT):
+            if self.may_halve and inside[number] and (parts > 1 or found.tilt > TILT):
                 return False
             new = found.chart
             if not self.system.box.holds(new.z):
@@ -270,9 +271,9 @@ class _Growth:
             self.ends.append(z.copy())
         return True
 
-    def _reached(self, i: int, direction: Array) -> tuple[Step | None, int]:
+    def _reached(self, i: int, direction: Array, inside: bool) -> tuple[Step | None, int]:
         """Return the chart at distance h in a direction and in how many parts the step was made, or None."""
-        for parts in PARTS if self.directions.shape[1] > 1 else FINER:
+        for parts in PARTS[:1] if not inside else PARTS if self.directions.shape[1] > 1 else FINER:
             chart, found = self.chart(i), None
             for _ in range(parts):
                 found = stepped(self.system, chart, self.h / parts * (chart.tangent @ direction))

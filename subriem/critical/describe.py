@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from subriem.core.protocols import Array
 from subriem.core.rank import RankPolicy
 from subriem.core.status import Status
+from subriem.critical.atlas import Atlas
 from subriem.critical.changes import stability_changes
 from subriem.critical.component import Component, Crossing
 from subriem.critical.problem import RestProblem
@@ -71,6 +72,8 @@ class _Describe:
         shape = None
         if whole and structure.verdict in ("morse_bott", "degenerate"):
             shape = topology(charts.points, charts.tangents, charts.h)
+            if shape.betti is not None and not _possible(shape.betti, atlas):
+                shape = replace(shape, betti=None, euler=None, agreed=False)
         return Component(
             point=point,
             verdict=structure.verdict,
@@ -86,3 +89,9 @@ class _Describe:
             starts=one.starts,
             changes=changes,
         )
+
+
+def _possible(betti: tuple[int, ...], atlas: Atlas) -> bool:
+    """Whether a connected manifold may have these Betti numbers over Z/2; one without a boundary has b_k = b_0."""
+    closed = not atlas.leaves_box and not len(atlas.ends)
+    return betti[0] == 1 and (not closed or betti[-1] == 1)

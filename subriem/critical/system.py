@@ -41,9 +41,9 @@ class Box:
         """Whether a point lies in the box, made `times` as large around its middle."""
         return bool((np.abs(2 * z - self.lower - self.upper) <= times * (self.upper - self.lower)).all())
 
-    def holding(self, points: Array) -> NDArray[np.bool_]:
-        """Return which points (N, n) lie in the box."""
-        return np.asarray(((self.lower <= points) & (points <= self.upper)).all(axis=1))
+    def holding(self, points: Array, margin: float = 0.0) -> NDArray[np.bool_]:
+        """Return which points (N, n) lie in the box, made larger by a margin on each side."""
+        return np.asarray(((self.lower - margin <= points) & (points <= self.upper + margin)).all(axis=1))
 
     def points(self, count: int, rng: np.random.Generator) -> Array:
         """Return random points of the box, shape (count, n)."""

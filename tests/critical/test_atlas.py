@@ -155,3 +155,26 @@ def test_neighbours_are_those_of_a_search_over_all():
         z = rng.uniform(size=3)
         apart = np.linalg.norm(points[:count] - z, axis=1)
         assert sorted(near.near(points[:count], z, 0.3)) == np.flatnonzero(apart <= 0.3).tolist()
+
+
+@pytest.mark.parametrize("half", [1.0, 1.02])
+def test_a_manifold_that_turns_at_the_box_stays_inside(half):
+    """Steps along the tangent leave the box where the circle does not."""
+    atlas = traced(sr.map(lambda x: [ca.sumsqr(x) - 1], 2), [0.6, 0.8], half, step=0.3)
+    assert (atlas.status, atlas.leaves_box) == (Status.SUCCESS, False)
+    assert topology(atlas.charts.points, atlas.charts.tangents, atlas.charts.h).betti == (1, 1)
+
+
+def test_a_sphere_without_six_caps():
+    found = sr.equilibria(sr.map(lambda x: [ca.sumsqr(x) - 1], 3), starts=1, box=0.9, step=0.2)
+    assert [(one.betti, one.leaves_box) for one in found.components] == [((1, 5, 0), True)]
+
+
+@pytest.mark.parametrize("step", [0.17, 0.19, 0.24])
+def test_betti_numbers_that_cannot_be_are_not_told(step):
+    """An ellipse with a radius of curvature of 1/9 by steps that are too large: it is covered, and it is closed."""
+    flat = sr.map(lambda x: [x[0] ** 2 + 9 * x[1] ** 2 - 1], 2)
+    for seed in range(6):
+        found = sr.equilibria(flat, starts=1, step=step, seed=seed)
+        for one in found.components:
+            assert one.betti in (None, (1, 1)) or one.leaves_box
