@@ -18,8 +18,8 @@ from subriem.critical.system import System
 #: How far the chord may lie off the mean of the tangent spaces at its ends, relative to its length: by a share of their
 #: angle (rad), which is the change of curvature along the step, or by a number.
 SKEW, STRAIGHT = 0.15, 2e-3
-#: How far behind the chart, in units of the step, curvature is looked at.
-BEHIND = 0.5
+#: How near to the chart, in units of the step, second derivatives are taken.
+CLOSE = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,23 +45,30 @@ def stepped(system: System, chart: Chart, v: Array) -> Step | None:
     -----
     A point may lie on another sheet if the chord does not fit the tangent spaces at its ends, or if the determinant
     changed its sign. It is looked for once more then from a prediction of second order, whose error is small beside the
-    distance of sheets that touch each other too; from behind, because the other sheet may be near ahead. If the
-    determinant still has another sign, a rest point of smaller rank must lie between the two.
+    distance of sheets that touch each other too. If the determinant still has another sign, a rest point of smaller
+    rank must lie between the two.
     """
     found = _landed(system, chart, v, v)
     if found is None or (_fits(chart, found) and not _flips(chart, found)):
         return found
-    behind = correct(system, chart.z - BEHIND * v, chart.tangent, chart.cokernel, float(np.linalg.norm(v)))
-    if behind is None:
-        return None
-    bend = (behind[0] - chart.z + BEHIND * v) / BEHIND**2
-    found = _landed(system, chart, v, v + bend)
+    bend = _bend(system, chart, v)
+    found = _landed(system, chart, v, v + bend) if bend is not None else None
     if found is None or not _fits(chart, found):
         return None
     if _flips(chart, found):
         predict = partial(cubic, chart, v, 1.0, found.chart.z, found.chart.tangent)
         return found if located(system, chart, v, (0.0, 1.0), predict, False) is not None else None
     return found
+
+
+def _bend(system: System, chart: Chart, v: Array) -> Array | None:
+    """Return how far the manifold over z + v is off the tangent space at z, to second order."""
+    ahead, behind = (system.jacobian(chart.z + sign * CLOSE * v) for sign in (1.0, -1.0))
+    second = (ahead - behind) @ v / (2 * CLOSE)
+    try:
+        return Bordered(system.jacobian(chart.z), chart.tangent, chart.cokernel).step(-second / 2)
+    except np.linalg.LinAlgError:
+        return None
 
 
 def _fits(chart: Chart, step: Step) -> bool:

@@ -66,3 +66,11 @@ def test_charts_at_the_same_point_are_one():
     charts = atlas(system(sr.map(equations, 10)), turn @ [1, 0, 0.5, *[0] * 7], budget=sr.Budget(steps=1500)).charts
     apart = np.linalg.norm(charts.points[:, None] - charts.points, axis=2) + np.eye(len(charts))
     assert apart.min() > 0.69 * charts.h
+
+
+def test_circles_that_touch():
+    """From both sides of the point where they meet; each is followed around, and found once."""
+    pair = sr.map(lambda x: [((x[0] - 1) ** 2 + x[1] ** 2 - 1) * ((x[0] + 1) ** 2 + x[1] ** 2 - 1)], 2)
+    for seed in range(3):
+        found = sr.equilibria(pair, starts=20, seed=seed)
+        assert [(one.dimension, one.betti) for one in found.components] == [(1, (1, 1)), (1, (1, 1))]

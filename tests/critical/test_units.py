@@ -40,7 +40,9 @@ def test_symmetries_and_motions_go_along():
     found = sr.equilibria(half, starts=20, box=(-2 * sides, 2 * sides))
     assert [(one.dimension, one.index) for one in found.components] == [(0, 0), (0, 1)]
     assert found.components[0].point == pytest.approx([sides[0], 0], abs=1e-6)
-    assert found.components[0].spectrum[0].real == pytest.approx([-2, -3])
+    spectrum = found.components[0].spectrum
+    assert spectrum is not None
+    assert spectrum[0].real == pytest.approx([-2, -3])
 
 
 def test_a_search_in_units_of_its_own_goes_on_from_a_file(tmp_path):
