@@ -5,9 +5,12 @@ import numpy as np
 import pytest
 
 import subriem as sr
+from subriem.core.bordered import Bordered
 from subriem.critical.atlas import trace
+from subriem.critical.charts import Chart
 from subriem.critical.dimension import local_structure
 from subriem.critical.levenberg import descend
+from subriem.critical.step import stepped
 from tests.critical.potentials import system
 
 
@@ -41,6 +44,20 @@ def test_branches_that_touch(start):
     charts = atlas(inside, [start, start**2], step=0.1).charts
     assert np.abs(charts.points[:, 1] - charts.points[:, 0] ** 2).max() < 1e-9
     assert np.ptp(charts.points[:, 0]) > 2.5
+
+
+@pytest.mark.parametrize("part", np.linspace(0.02, 0.5, 9))
+def test_a_step_over_the_point_where_branches_touch(part):
+    """From x = -part h on the parabola y = x^2, where the line y = 0 is nearer than the tangent is to the parabola."""
+    h = 0.1
+    inside = system(sr.map(lambda x: [x[1] * (x[1] - x[0] ** 2)], 2))
+    z = np.array([-part * h, (part * h) ** 2])
+    tangent, cokernel = local_structure(inside, z, sr.RankPolicy()).spaces.of_rank(1)
+    sign, logarithm = Bordered(inside.jacobian(z), tangent, cokernel).determinant()
+    found = stepped(inside, Chart(z, tangent, cokernel, (sign, logarithm), 0.0), h * tangent[:, 0] / tangent[0, 0])
+    assert found is not None
+    assert found.chart.z[0] > 0.04
+    assert abs(found.chart.z[1] - found.chart.z[0] ** 2) < 1e-9
 
 
 def klein(q):
