@@ -51,7 +51,7 @@ class Run:
         places = np.arange(len(self.charts)) * PIECES
         return np.interp(np.arange(len(self.points)), places, values[self.charts])
 
-    def stretches(self, values: Array) -> Iterator[tuple[slice, int]]:
+    def stretches(self, values: NDArray[np.intp]) -> Iterator[tuple[slice, int]]:
         """Yield the points along which a value of the charts stays, with the number of one of these charts."""
         own = values[self.nearest]
         breaks = (np.flatnonzero(own[1:] != own[:-1]) + 1).tolist()

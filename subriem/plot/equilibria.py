@@ -193,13 +193,12 @@ def _pieces(
                     "values": values[where] if values is not None else None,
                 }  # fmt: skip
     else:
-        kind = "point" if charts.dimension == 0 else "charts"
+        alone = charts.dimension == 0  # else charts of a dimension that no picture shows, or a single one
         for value in np.unique(index):
             chosen = index == value
-            yield kind, int(value), {
-                "points": shown(charts.points[chosen]), "marker": index_mark(int(value)) if charts.dimension == 0 else ".",
-                "width": 7.0 if charts.dimension == 0 else 3.0,
-                "values": margin[chosen] if margin is not None else None,
+            yield "point" if alone else "charts", int(value), {
+                "points": shown(charts.points[chosen]), "marker": index_mark(int(value)) if alone else ".",
+                "width": 7.0 if alone else 3.0, "values": margin[chosen] if margin is not None else None,
             }  # fmt: skip
 
 
