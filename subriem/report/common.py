@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -66,6 +67,11 @@ def again(command: str, rows: Sequence[Sequence[str]], saved: str) -> str:
     """Return how to repeat a run: its command line, what its numbers depend on, and what is saved beside the page."""
     table = page.table([*([name, value] for name, value in versions().items()), *rows])
     return page.section("How to repeat this", page.code(command), table, page.paragraph(saved, "soft"))
+
+
+def write_json(record: dict[str, Any], path: Path) -> None:
+    """Write plain values as JSON; numbers that are not finite are refused."""
+    path.write_text(json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def write(text: str, drawn: Iterable[Drawn], folder: str | os.PathLike[str]) -> Path:
