@@ -46,7 +46,8 @@ def equilibria_figure(
     names : sequence of str, optional
         Of the coordinates; z[0], z[1], … unless given.
     axes : sequence of str or int, or "pca", optional
-        Two or three coordinates by name or number; else all of R^2 and R^3, and above that the principal components.
+        Two or three coordinates by name or number; else all of R^2 and R^3, and above that the principal components,
+        with the same weight for each component.
     color : {"index", "margin"}
         By the number of unstable directions, or by the least |real part| of the spectrum across.
     title : str
@@ -97,8 +98,10 @@ def equilibria_scene(
     named = coordinate_names(found, names)
     if color not in ("index", "margin"):
         raise ProblemError("rest points have no such colours", repr(color), "'index' or 'margin'", 'color="index"')
-    everything = np.concatenate([one.charts.points for one in found.components])
-    shown = projection(everything, named, axes)
+    charts = [one.charts for one in found.components]
+    # each component alike: an isolated point is to be seen beside the thousand charts of a surface
+    weights = np.concatenate([np.full(len(one), 1 / len(one)) for one in charts])
+    shown = projection(np.concatenate([one.points for one in charts]), named, axes, weights=weights)
     parts = [part for number, one in enumerate(found.components) for part in _parts(number, one, found, shown, color)]
     scene = Scene(tuple(parts), shown.axes, title)
     low, high = scene.bounds

@@ -41,7 +41,9 @@ class Projection:
         return self.matrix.T @ vectors
 
 
-def projection(points: Array, names: Sequence[str], axes: Sequence[str | int] | str | None = None) -> Projection:
+def projection(
+    points: Array, names: Sequence[str], axes: Sequence[str | int] | str | None = None, *, weights: Array | None = None
+) -> Projection:
     """Return how points in R^n are shown.
 
     Parameters
@@ -52,6 +54,8 @@ def projection(points: Array, names: Sequence[str], axes: Sequence[str | int] | 
     axes : sequence of str or int, or "pca", optional
         Two or three coordinates by name or number; else all of R^2 and R^3, and above that "pca", the principal
         components, with their share of the variance in their names.
+    weights : (N,) ndarray, optional
+        Of the points, for these; equal unless given.
 
     Returns
     -------
@@ -75,7 +79,7 @@ def projection(points: Array, names: Sequence[str], axes: Sequence[str | int] | 
     if axes is None or (isinstance(axes, str) and axes == "pca"):
         if n < 2:
             raise ProblemError("there is one coordinate only", names[0], "two or more", "bifurcation_figure")
-        return _principal(points)
+        return _principal(points, np.ones(len(points)) if weights is None else weights)
     places = _places(axes, names)
     return Projection(np.eye(n)[:, places], np.zeros(n), tuple(names[i] for i in places))
 
@@ -108,10 +112,10 @@ def _places(axes: Sequence[str | int] | str, names: Sequence[str]) -> list[int]:
     return places
 
 
-def _principal(points: Array) -> Projection:
-    origin = points.mean(axis=0)
+def _principal(points: Array, weights: Array) -> Projection:
+    origin = weights @ points / weights.sum()
     away = points - origin
-    values, vectors = np.linalg.eigh(away.T @ away / len(points))
+    values, vectors = np.linalg.eigh((weights * away.T) @ away)
     values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
     total = float(values.sum())
     shares = values / total if total > 0 else np.zeros(values.size)

@@ -152,8 +152,7 @@ def _components(run: EquilibriaRun) -> str:
     rows = []
     for number, one in enumerate(run.found.components[:SHOWN]):
         record = component_record(number, one)
-        extent = one.message + (", leaves the box" if one.leaves_box else "")
-        rows.append([str(number), *(_cell(record[name]) for name in columns), extent, _point(one.point)])
+        rows.append([str(number), *(_cell(record[name]) for name in columns), one.message, _point(one.point)])
     told = (
         "d is the dimension, the index the number of unstable directions across (several where it changes along the "
         "component), the nullity that of the Jacobian. The size is the number of points, the length or the area in "

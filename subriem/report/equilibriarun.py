@@ -66,8 +66,9 @@ class EquilibriaRun:
 
     @property
     def curve(self) -> Component | None:
-        """The first curve along which a spectrum is known."""
-        return next((one for one in self.found.components if _has_spectrum(one)), None)
+        """A curve along which a spectrum is known; rather one along which the index changes."""
+        known = [one for one in self.found.components if _has_spectrum(one)]
+        return max(known, key=lambda one: len(one.indices), default=None)
 
 
 def _has_spectrum(one: Component) -> bool:

@@ -12,6 +12,7 @@ from matplotlib.colors import to_hex
 
 import subriem as sr
 from subriem import plot
+from subriem.critical.charts import Charts
 from subriem.critical.equilibriumset import Crossing
 from subriem.plot.bifurcation import folds, tracked
 from subriem.plot.curve import PIECES, runs
@@ -181,6 +182,20 @@ def test_principal_components_keep_distances_and_name_the_share():
     assert shown.axes == tuple(f"PC {k + 1} ({share:.0%} of variance)" for k, share in enumerate(shares))
     assert (np.diff(shares) < 0).all()
     assert len(projection(points * [1, 1, 1, 0, 0] @ np.diag([1, 1, 0, 0, 0]), tuple("abcde")).axes) == 2
+
+
+def test_an_isolated_point_weighs_as_much_as_a_surface():
+    found = torus()
+    apart = replace(found.components[0], charts=_at(np.array([[3.0, 0, 0, 0]])), stability=None)
+    scene = plot.equilibria_scene(replace(found, components=(found.components[0], apart)))
+    center = scene.parts[0].points.mean(axis=0)
+    assert np.linalg.norm(scene.parts[1].points[0] - center) == pytest.approx(3, abs=0.05)
+
+
+def _at(points):
+    """Return charts of isolated points."""
+    count, n = points.shape
+    return Charts(points, np.zeros((count, n, 0)), np.zeros((count, n, 0)), np.ones((count, 2)), np.zeros(count), 0.1)
 
 
 # --- over a parameter -----------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ const pen = {
   moveTo(x, y) { path.push([x, y]); }, lineTo(x, y) { path.push([x, y]); }, arc(x, y) { path.push([x, y]); },
   fill() { drawn.push({ what: "fill", path, color: this.fillStyle }); },
   stroke() { drawn.push({ what: "stroke", path, color: this.strokeStyle }); },
-  fillText(text, x, y) { drawn.push({ what: "text", text, path: [[x, y]] }); },
+  measureText: (text) => ({ width: 7 * text.length }),
+  fillText(text, x, y) { drawn.push({ what: "text", text, path: [[x, y], [x + 7 * text.length, y]] }); },
 };
 class Element {
   constructor(tag) { this.tag = tag; this.children = []; this.listeners = {}; this.style = {}; this.textContent = ""; }
