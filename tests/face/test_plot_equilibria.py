@@ -32,6 +32,13 @@ def legend_of(figure):
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
+def by_hand(points, tangents=None):
+    """Return charts at points, isolated ones unless there are tangents."""
+    count, n = points.shape
+    tangents = np.zeros((count, n, 0)) if tangents is None else tangents
+    return Charts(points, tangents, np.zeros((count, n, 0)), np.ones((count, 2)), np.zeros(count), 1.0)
+
+
 # --- surfaces -------------------------------------------------------------------------------------------------------
 
 
@@ -122,6 +129,9 @@ def test_an_open_curve_goes_from_end_to_end():
     assert not run.closed
     z = one.charts.points[run.charts, 2]
     assert (np.diff(z) > 0).all() or (np.diff(z) < 0).all()
+    line = np.array([[2.0, 0], [0, 0], [3, 0], [1, 0]])  # neither the first nor the last is an end
+    (run,) = runs(by_hand(line, np.tile([[1.0], [0.0]], (4, 1, 1))))
+    assert run.charts.tolist() in ([1, 3, 0, 2], [2, 0, 3, 1])
 
 
 def test_a_curve_changes_its_colour_at_the_crossing_and_tangents_are_drawn():
@@ -185,17 +195,12 @@ def test_principal_components_keep_distances_and_name_the_share():
 
 
 def test_an_isolated_point_weighs_as_much_as_a_surface():
-    found = torus()
-    apart = replace(found.components[0], charts=_at(np.array([[3.0, 0, 0, 0]])), stability=None)
-    scene = plot.equilibria_scene(replace(found, components=(found.components[0], apart)))
-    center = scene.parts[0].points.mean(axis=0)
-    assert np.linalg.norm(scene.parts[1].points[0] - center) == pytest.approx(3, abs=0.05)
-
-
-def _at(points):
-    """Return charts of isolated points."""
-    count, n = points.shape
-    return Charts(points, np.zeros((count, n, 0)), np.zeros((count, n, 0)), np.ones((count, 2)), np.zeros(count), 0.1)
+    cloud = np.random.default_rng(0).standard_normal((200, 4)) * [1, 1, 1, 0]
+    one = torus().components[0]
+    parts = [replace(one, charts=by_hand(points), stability=None) for points in (cloud, np.array([[0.0, 0, 0, 3]]))]
+    scene = plot.equilibria_scene(replace(torus(), components=tuple(parts)))
+    apart = scene.parts[1].points[0] - scene.parts[0].points.mean(axis=0)
+    assert np.linalg.norm(apart) == pytest.approx(3, abs=0.1)
 
 
 # --- over a parameter -----------------------------------------------------------------------------------------------
@@ -226,10 +231,12 @@ def test_a_pitchfork_is_no_fold_and_the_norm_is_that_of_all_but_the_parameter():
 
 
 def test_a_line_with_the_parameter_fixed_has_no_fold():
-    straight = sr.map(lambda z: [z[1] - 1, z[2]], 3)
-    charts = sr.equilibria(straight, starts=1).components[0].charts
+    roundoff = 1e-12 * (-1.0) ** np.arange(5)
+    charts = by_hand(
+        np.stack([np.arange(5.0), np.zeros(5)], axis=1), np.stack([np.ones(5), roundoff], axis=1)[:, :, None]
+    )
     (run,) = runs(charts)
-    assert len(run.charts) == len(charts)
+    assert len(run.charts) == 5
     assert folds(charts, run, 1).size == 0
 
 
