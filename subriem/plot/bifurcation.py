@@ -189,8 +189,9 @@ def across_figure(
         place_of = run.arc if axis is None else one.charts.points[run.charts, axis]
         for k, branch in enumerate(values.T):
             color = (ADAPTED, STANDARD, MARK, SECOND, THEORY)[k % 5]
+            width = 1.6 + 1.6 * (values.shape[1] - 1 - k) / values.shape[1]  # of equal ones all are seen
             for panel, part in zip(panels, (branch.real, branch.imag), strict=False):
-                panel.plot(place_of, part, color=color, label=f"eigenvalue {k + 1}" if number == 0 else None)
+                panel.plot(place_of, part, color=color, lw=width, label=f"eigenvalue {k + 1}" if number == 0 else None)
     for panel, kind in zip(panels, ("real", "imaginary"), strict=False):
         panel.axhline(0.0, color=THEORY, lw=0.8)
         titled(panel, title if kind == "real" and title else f"Spectrum across: {kind} parts", xlabel, f"{kind} part")

@@ -64,10 +64,12 @@ def fill(axes: Any, scene: Scene) -> None:
     titled(axes, scene.title, scene.axes[0], scene.axes[1])
     if scene.dimension == 3:
         _box(axes, scene)
-    elif scene.equal:
+        return
+    if scene.equal:
         axes.set_aspect("equal", adjustable="datalim")
-    if scene.dimension == 2:
-        axes.margins(0.08)
+    axes.margins(0.08)
+    axes.update_datalim(np.array(scene.bounds))
+    axes.autoscale_view()
 
 
 def _surface(axes: Any, part: Part, scene: Scene, label: str) -> None:

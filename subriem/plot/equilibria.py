@@ -22,6 +22,8 @@ from subriem.plot.style import ADAPTED, MARK, SECOND, STANDARD, THEORY
 COLORS, MARKS = (ADAPTED, STANDARD, MARK, SECOND, "#8C564B"), ("o", "s", "^", "D", "v")
 #: More components than this are switched on and off by kind, not one by one.
 SINGLY = 24
+#: Least side of the picture, relative to half of the longest side of the box.
+SMALLEST = 0.05
 #: Length of a tangent drawn at a crossing, to each side, relative to the size of the picture.
 TANGENT = 0.07
 
@@ -108,7 +110,8 @@ def equilibria_scene(
     reach = TANGENT * float(np.linalg.norm(high - low))
     parts += [part for crossing in found.crossings for part in _crossing(crossing, shown, reach)]
     scale = scale_of("margin", [part.values for part in parts if part.values is not None])
-    return Scene(tuple(parts), shown.axes, title or "Rest points", scale, _comparable(high - low))
+    extent = SMALLEST * found.size
+    return Scene(tuple(parts), shown.axes, title or "Rest points", scale, _comparable(high - low), extent)
 
 
 def coordinate_names(found: EquilibriumSet, names: Sequence[str] | None) -> tuple[str, ...]:

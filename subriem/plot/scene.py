@@ -102,6 +102,8 @@ class Scene:
         Of parts with values.
     equal : bool
         Whether lengths along the axes can be compared.
+    extent : float
+        Parts of which no side is this long are shown small: what is seen of a point is not its roundoff.
     """
 
     parts: tuple[Part, ...]
@@ -109,6 +111,7 @@ class Scene:
     title: str = ""
     scale: Scale | None = None
     equal: bool = True
+    extent: float = 0.0
 
     @property
     def dimension(self) -> int:
@@ -117,12 +120,16 @@ class Scene:
 
     @property
     def bounds(self) -> tuple[Array, Array]:
-        """The least box around all parts, its lower and upper corner; from 0 to 1 without points."""
+        """Lower and upper corner of what is shown: the least box around all parts, no smaller than the extent."""
         stacked = np.concatenate([np.zeros((0, self.dimension)), *(part.points for part in self.parts)])
         finite = stacked[np.isfinite(stacked).all(axis=1)]
         if not len(finite):
             return np.zeros(self.dimension), np.ones(self.dimension)
-        return finite.min(axis=0), finite.max(axis=0)
+        low, high = finite.min(axis=0), finite.max(axis=0)
+        if (high - low).max() >= self.extent:
+            return low, high
+        middle = (low + high) / 2
+        return middle - self.extent / 2, middle + self.extent / 2
 
 
 def scale_of(label: str, values: Sequence[Array]) -> Scale | None:

@@ -171,6 +171,17 @@ def test_tangent_planes_are_circles_and_rank_changes_without_branches_are_marks(
     assert len(rings) == 2
 
 
+def test_a_point_is_not_shown_by_its_roundoff():
+    one = replace(circle().components[1], charts=by_hand(np.array([[1e-9, 1.0]])))
+    found = replace(circle(), components=(one,))
+    (axes,) = plot.equilibria_figure(found).axes
+    for (low, high), middle in ((axes.get_xlim(), 0), (axes.get_ylim(), 1)):
+        assert low < middle - 0.02 * found.size
+        assert high > middle + 0.02 * found.size
+    low, high = plot.equilibria_scene(found).bounds
+    np.testing.assert_allclose(high - low, 0.05 * found.size)
+
+
 # --- projections ----------------------------------------------------------------------------------------------------
 
 
