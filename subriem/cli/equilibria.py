@@ -27,7 +27,7 @@ from subriem.core.errors import ProblemError, optional_import
 from subriem.core.protocols import Array, Map
 from subriem.critical.adapters import rest_problem
 from subriem.critical.continuation import with_parameter
-from subriem.critical.equilibria import CHARTS, HALF_SIDE, equilibria
+from subriem.critical.equilibria import HALF_SIDE, equilibria
 from subriem.critical.graph import connecting_orbits
 from subriem.critical.problem import RestProblem
 from subriem.flows.constrained import ConstrainedFlow
@@ -40,8 +40,8 @@ from subriem.report.equilibria import FILES, verdict
 from subriem.report.equilibriarun import equilibria_record
 from subriem.report.folder import check_folder, fill_folder
 
-#: Starts where neither the command nor the zoo says how many.
-STARTS = 64
+#: Starts where neither the command nor the zoo says how many, and most charts of a run.
+STARTS, CHARTS = 64, 20_000
 _PROBLEMS = (Map, Flow, ConstrainedFlow, DAE, NumericDAE, RestProblem)
 _KIND = Kind(
     "a map, flow or DAE",
