@@ -1,4 +1,4 @@
-"""The command line: flows of tables, and DAEs written in Python files.
+"""The command line: flows of tables, and DAEs and problems of rest points written in Python files.
 
 What a command needs is imported when a command line is read.
 """
@@ -81,9 +81,10 @@ def _as_options(message: str, names: Sequence[str]) -> str:
 
 def _shells(command: str) -> list[Shell]:
     from subriem.cli.dae import DAECommands
+    from subriem.cli.equilibria import EquilibriaCommands
     from subriem.cli.flow import FlowCommands
 
-    return [DAECommands(command), FlowCommands(command)]
+    return [DAECommands(command), EquilibriaCommands(command), FlowCommands(command)]
 
 
 def _application(cyclopts: Any, shells: Sequence[Shell]) -> Any:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import json as codec
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from cyclopts import Parameter
 
 from subriem import io
-from subriem.cli.shell import ENDED_OTHERWISE, INTERRUPTED, OK, Shell, aligned, say, shows_progress
+from subriem.cli.shell import (
+    ENDED_OTHERWISE,
+    INTERRUPTED,
+    OK,
+    Shell,
+    aligned,
+    notes_of_ranks,
+    say,
+    shows_progress,
+    write_json,
+)
 from subriem.cli.source import Source, find_dae, finite, read_values
 from subriem.core.budget import Budget, interruptible
 from subriem.core.errors import ProblemError, optional_import
-from subriem.core.rank import RankWarning
 from subriem.integration.solve import solve
 from subriem.reduction.reduce import reduce
 from subriem.reduction.reduction import Reduction
@@ -65,7 +71,7 @@ class DAECommands(Shell):
         json
             File for what was found, as JSON.
         """
-        with _notes() as notes:
+        with notes_of_ranks() as notes:
             red = self._reduced(find_dae(problem), at, t, fix, parameter)
         say(str(red))
         say("")
@@ -75,7 +81,7 @@ class DAECommands(Shell):
         for note in notes:
             say(f"\nnote: {note}")
         if json is not None:
-            _write_json(reduction_record(red, self.command), json)
+            write_json(reduction_record(red, self.command), json)
             say(f"\nwritten to {json}")
         return OK
 
@@ -137,7 +143,7 @@ class DAECommands(Shell):
         check_folder(out, FILES)
         if points is not None and points < 2:
             raise ProblemError("--points are too few", repr(points), "at least 2", "--points 201")
-        with _notes() as notes:
+        with notes_of_ranks() as notes:
             source = find_dae(problem)
             span = _span(source, from_, to)
             red = self._reduced(source, at, span[0], fix, parameter)
@@ -206,30 +212,3 @@ def _pole(text: str) -> float | str:
         return float(text)
     except ValueError as error:
         raise ProblemError("--baumgarte is no pole", repr(text), "auto, or a number >= 0", "--baumgarte 0") from error
-
-
-@contextmanager
-def _notes() -> Iterator[list[str]]:
-    """Gather warnings about ranks; others are shown as ever."""
-    notes: list[str] = []
-    shown = warnings.showwarning
-
-    def show(message: Any, category: type[Warning], *rest: Any, **more: Any) -> None:
-        if issubclass(category, RankWarning):
-            notes.append(str(message))
-        else:
-            shown(message, category, *rest, **more)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", RankWarning)
-        warnings.showwarning = show
-        yield notes
-
-
-def _write_json(record: dict[str, Any], path: Path) -> None:
-    try:
-        path.write_text(codec.dumps(record, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ProblemError(
-            "--json cannot be written", f"{path}: {error}", "a writable file", "--json OUT.json"
-        ) from error

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, ClassVar
 
 from subriem.core.budget import CancelToken
+from subriem.core.errors import ProblemError
+from subriem.core.rank import RankWarning
+from subriem.report import common
 
 OK, ENDED_OTHERWISE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -51,3 +57,31 @@ def aligned(rows: Sequence[Sequence[str]]) -> None:
 def shows_progress() -> bool:
     """Return whether a bar of progress would be seen."""
     return sys.stderr.isatty() and find_spec("tqdm") is not None
+
+
+@contextmanager
+def notes_of_ranks() -> Iterator[list[str]]:
+    """Gather warnings about ranks; others are shown as ever."""
+    notes: list[str] = []
+    shown = warnings.showwarning
+
+    def show(message: Any, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if issubclass(category, RankWarning):
+            notes.append(str(message))
+        else:
+            shown(message, category, *rest, **more)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RankWarning)
+        warnings.showwarning = show
+        yield notes
+
+
+def write_json(record: dict[str, Any], path: Path) -> None:
+    """Write plain values to the file of --json, or raise `ProblemError`."""
+    try:
+        common.write_json(record, path)
+    except OSError as error:
+        raise ProblemError(
+            "--json cannot be written", f"{path}: {error}", "a writable file", "--json OUT.json"
+        ) from error

@@ -1,4 +1,4 @@
-"""Where a command finds its DAE, a Python file or the zoo, and values as they are written on a command line."""
+"""Where a command finds its problem, a Python file or the zoo, and values as they are written on a command line."""
 
 from __future__ import annotations
 
@@ -39,6 +39,33 @@ class Source:
     span: tuple[float, float] | None = None
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What a command looks for in a file.
+
+    Attributes
+    ----------
+    name : str
+        With its article, for messages.
+    fits : callable
+        Whether a value is of this kind.
+    plural : str
+    made : str
+        How one is made.
+    hint : str
+        What to do about a value of another kind.
+    """
+
+    name: str
+    fits: Callable[[Any], bool]
+    plural: str
+    made: str
+    hint: str
+
+
+_DAE = Kind("a DAE", lambda value: isinstance(value, DAE), "DAEs", "@sr.dae(…)", "@sr.dae(…) above a definition")
+
+
 def find_dae(given: str) -> Source:
     """Return the DAE that FILE.py:NAME, FILE.py or zoo:NAME stands for.
 
@@ -62,11 +89,22 @@ def find_dae(given: str) -> Source:
 
         problem = get(given.removeprefix(ZOO))
         return Source(problem.dae, problem.at, problem.span)
+    return Source(find_in_file(given, _DAE))
+
+
+def find_in_file(given: str, kind: Kind) -> Any:
+    """Return what FILE.py:NAME, or FILE.py with one value of this kind, stands for.
+
+    Raises
+    ------
+    ProblemError
+        If there is no such file or name, the file raises (its own line is named), or this is of another kind.
+    """
     head, colon, tail = given.rpartition(":")
     path, name = (Path(head), tail) if colon and (tail.isidentifier() or not tail) else (Path(given), "")
     with _importing_from(path.parent):
         names = vars(_executed(path))
-        return Source(_named(path, name, names) if name else _only(path, names))
+        return _named(path, name, names, kind) if name else _only(path, names, kind)
 
 
 # --- the file -------------------------------------------------------------------------------------------------------
@@ -132,49 +170,54 @@ def _line(path: Path, number: int | None, text: str | None) -> str:
 # --- the name -------------------------------------------------------------------------------------------------------
 
 
-def _named(path: Path, name: str, names: Mapping[str, Any]) -> DAE:
+def _named(path: Path, name: str, names: Mapping[str, Any], kind: Kind) -> Any:
+    listed = _candidates(names, kind)
     if name not in names:
-        raise ProblemError(f"there is no {name} in {path.name}", repr(name), _candidates(names), f"{path}:NAME")
+        raise ProblemError(f"there is no {name} in {path.name}", repr(name), listed, f"{path}:NAME")
     value = names[name]
     if inspect.isfunction(value):
-        value = _called(path, name, value)
-    if not isinstance(value, DAE):
-        got = type(value).__name__
-        raise ProblemError(f"{name} in {path.name} is no DAE", got, _candidates(names), "@sr.dae(…) above a definition")
+        value = _called(path, name, value, kind)
+    if not kind.fits(value):
+        what = f"{name} in {path.name} is no {_bare(kind)}"
+        raise ProblemError(what, type(value).__name__, listed, kind.hint)
     return value
 
 
-def _called(path: Path, name: str, function: Callable[..., Any]) -> Any:
+def _called(path: Path, name: str, function: Callable[..., Any], kind: Kind) -> Any:
     if not _without_arguments(function):
         raise ProblemError(
             f"the function {name} in {path.name} takes arguments",
             f"{name}{inspect.signature(function)}",
-            "a DAE, or a function without arguments that returns one",
-            "@sr.dae(…) above the definition of a DAE",
+            f"{kind.name}, or a function without arguments that returns one",
+            kind.hint,
         )
     with _told(path):
         return function()
 
 
-def _only(path: Path, names: Mapping[str, Any]) -> DAE:
-    """Return the one DAE of a file, under however many names."""
-    found = {id(value): value for value in names.values() if isinstance(value, DAE)}
+def _only(path: Path, names: Mapping[str, Any], kind: Kind) -> Any:
+    """Return the one value of a kind in a file, under however many names."""
+    found = {id(value): value for value in names.values() if kind.fits(value)}
     if len(found) == 1:
         return next(iter(found.values()))
-    what = "holds several DAEs" if found else "holds no DAE under a name of its own"
-    listed = _candidates(names)
+    what = f"holds several {kind.plural}" if found else f"holds no {_bare(kind)} under a name of its own"
+    listed = _candidates(names, kind)
     raise ProblemError(f"{path.name} {what}, and no NAME was given", str(path), listed, f"{path}:NAME")
 
 
-def _candidates(names: Mapping[str, Any]) -> str:
-    daes = [name for name, value in names.items() if isinstance(value, DAE)]
+def _bare(kind: Kind) -> str:
+    return kind.name.partition(" ")[2]
+
+
+def _candidates(names: Mapping[str, Any], kind: Kind) -> str:
+    ready = [name for name, value in names.items() if kind.fits(value)]
     own = names["__name__"]
     makers = [
         f"{name}()"
         for name, value in names.items()
         if inspect.isfunction(value) and value.__module__ == own and _without_arguments(value)
     ]
-    return f"one of {', '.join([*daes, *makers])}" if daes or makers else "a DAE, made by @sr.dae(…)"
+    return f"one of {', '.join([*ready, *makers])}" if ready or makers else f"{kind.name}, made by {kind.made}"
 
 
 def _without_arguments(function: Callable[..., Any]) -> bool:

@@ -13,7 +13,9 @@ from subriem.core.validate import positive, real_array
 from subriem.geometry.geodesic import Geodesic
 from subriem.geometry.horizontal import Holonomy
 from subriem.geometry.subriemannian import SubRiemannian
-from subriem.plot.style import ADAPTED, MARK, STANDARD, THEORY, legend, new_figure, titled
+from subriem.plot.draw import fill
+from subriem.plot.scene import Part, Scene, scale_of
+from subriem.plot.style import ADAPTED, MARK, STANDARD, THEORY, legend, new_figure, space_axes, titled
 
 #: Directions and twists of the covectors of a front.
 DIRECTIONS, TWISTS = 97, 129
@@ -21,6 +23,9 @@ DIRECTIONS, TWISTS = 97, 129
 BISECTIONS = 30
 #: Points drawn of a geodesic.
 POINTS = 241
+#: Colours of geodesics, in turn, and up to how many the viewer switches them on and off one by one.
+COLORS, SINGLY = (ADAPTED, STANDARD, MARK, THEORY), 12
+CONJUGATE = "first conjugate point"
 
 
 def geodesic_figure(geodesics: Iterable[Any], *, coordinates: Sequence[int] = (0, 1, 2), title: str = "") -> Any:
@@ -52,34 +57,65 @@ def geodesic_figure(geodesics: Iterable[Any], *, coordinates: Sequence[int] = (0
     >>> len(geodesic_figure([heisenberg.shoot([0, 0, 0], [1, 0, 1], 7.0)]).axes)
     2
     """
+    drawn, chosen = _drawn(geodesics, coordinates)
+    structure = drawn[0].structure
+    scene = _geodesic_scene(drawn, chosen, title)
+    figure, (space, plane) = _space_and_plane(10.4, 4.8)
+    fill(space, scene)
+    for part in scene.parts:
+        style = {"lw": part.width} if part.joined else {"ls": "", "marker": part.marker, "ms": part.width}
+        plane.plot(*part.points[:, :2].T, color=part.color, **style)
+    for marker, label in ((".", "start"), ("o", CONJUGATE)):
+        if any(part.marker == marker and part.kind == "points" for part in scene.parts):
+            plane.plot([], [], marker, color="black", mfc="black" if marker == "." else "none", ms=6, label=label)
+    titled(plane, "Seen from above", structure.coordinates[chosen[0]], structure.coordinates[chosen[1]])
+    plane.set_aspect("equal", adjustable="datalim")
+    legend(figure, (plane,))
+    return figure
+
+
+def geodesic_scene(geodesics: Iterable[Any], *, coordinates: Sequence[int] = (0, 1, 2), title: str = "") -> Scene:
+    """Return normal geodesics in space as data, for `interactive`; parameters as of `geodesic_figure`.
+
+    Raises
+    ------
+    ProblemError
+        If there is none, or the coordinates do not fit.
+
+    Examples
+    --------
+    >>> import subriem as sr
+    >>> heisenberg = sr.SubRiemannian.from_frame(lambda q: [[1, 0, -q[1] / 2], [0, 1, q[0] / 2]], 3)
+    >>> [part.kind for part in geodesic_scene([heisenberg.shoot([0, 0, 0], [1, 0, 1], 7.0)]).parts]
+    ['curve', 'points', 'points']
+    """
+    return _geodesic_scene(*_drawn(geodesics, coordinates), title)
+
+
+def _drawn(geodesics: Iterable[Any], coordinates: Sequence[int]) -> tuple[list[Geodesic], list[int]]:
+    """Return the geodesics of one structure, and which coordinates are shown."""
     drawn: list[Any] = list(geodesics) if isinstance(geodesics, Iterable) else [geodesics]
     strange = [type(g).__name__ for g in drawn if not isinstance(g, Geodesic)]
     if not drawn or strange or any(g.structure is not drawn[0].structure for g in drawn):
         got = ", ".join(strange) if strange else "geodesics of several structures" if drawn else "an empty list"
         raise ProblemError("there are no geodesics of one structure to draw", got, "geodesics", "[M.shoot(…)]")
-    structure = drawn[0].structure
-    chosen = _places(coordinates, "coordinates", 3, structure.n)
-    figure, (space, plane) = _space_and_plane(10.4, 4.8)
+    return drawn, _places(coordinates, "coordinates", 3, drawn[0].structure.n)
+
+
+def _geodesic_scene(drawn: Sequence[Geodesic], chosen: Sequence[int], title: str) -> Scene:
+    structure, parts = drawn[0].structure, []
     for number, geodesic in enumerate(drawn):
         points = geodesic(np.linspace(0.0, geodesic.time, POINTS))[:, chosen]
-        color = (ADAPTED, STANDARD, MARK, THEORY)[number % 4]
-        space.plot(*points.T, color=color, lw=1.6)
-        plane.plot(points[:, 0], points[:, 1], color=color, lw=1.6)
+        color = COLORS[number % len(COLORS)]
+        look: dict[str, Any] = {"color": color, "group": f"geodesic {number}" if len(drawn) <= SINGLY else "geodesics"}
+        parts.append(Part(points, joined=True, width=1.6, **look))
         conjugate = geodesic.conjugate_times().times
         if conjugate.size:
-            at = geodesic(float(conjugate[0]))[list(chosen)]
-            space.plot(*([x] for x in at), "o", color=color, ms=5)
-            plane.plot(at[0], at[1], "o", color=color, ms=5)
-            plane.plot([], [], "o", color="none", mec="black", ms=5, label="first conjugate point")
-    start = drawn[0].q[0][list(chosen)]
-    space.plot(*([x] for x in start), "k.", ms=7)
-    plane.plot(start[0], start[1], "k.", ms=7, label="start")
-    _labelled(space, structure, chosen)
-    titled(plane, "Seen from above", structure.coordinates[chosen[0]], structure.coordinates[chosen[1]])
-    plane.set_aspect("equal", adjustable="datalim")
-    space.set_title(title or f"Normal geodesics of {structure.name}", loc="left", fontsize=11.5)
-    legend(figure, (plane,))
-    return figure
+            parts.append(Part(geodesic(float(conjugate[0]))[None, chosen], width=5.0, label=CONJUGATE, **look))
+    start = drawn[0].q[0][None, chosen]
+    parts.append(Part(start, color="#000000", marker=".", width=7.0, label="start"))
+    names = tuple(structure.coordinates[i] for i in chosen)
+    return Scene(tuple(parts), names, title or f"Normal geodesics of {structure.name}", equal=False)
 
 
 def unit_covectors(structure: SubRiemannian, q: Any, directions: Array, twists: Array) -> Array:
@@ -144,6 +180,48 @@ def front_figure(
     >>> len(front_figure(heisenberg, [0, 0, 0], 1.0).axes)
     2
     """
+    start, surface, name = _front(structure, q, radius, cut, twist)
+    figure, (space, plane) = _space_and_plane(10.4, 4.8)
+    fill(space, _front_scene(structure, surface, title or name))
+    for row in range(0, DIRECTIONS // 2, 4):
+        across = np.hypot(surface[row, :, 0] - start[0], surface[row, :, 1] - start[1])
+        plane.plot(across, surface[row, :, 2] - start[2], color=ADAPTED, lw=0.9, alpha=0.6)
+    flat = f"distance in ({structure.coordinates[0]}, {structure.coordinates[1]})"
+    titled(plane, "Its profiles, one line a direction", flat, structure.coordinates[2])
+    return figure
+
+
+def front_scene(
+    structure: SubRiemannian,
+    q: Any,
+    radius: float,
+    *,
+    cut: Callable[[Array], float] | None = None,
+    twist: float | None = None,
+    title: str = "",
+) -> Scene:
+    """Return a wavefront or a sphere as data, for `interactive`; parameters as of `front_figure`.
+
+    Raises
+    ------
+    GeometryError
+        If the growth is another than (2, 3).
+
+    Examples
+    --------
+    >>> import subriem as sr
+    >>> heisenberg = sr.SubRiemannian.from_frame(lambda q: [[1, 0, -q[1] / 2], [0, 1, q[0] / 2]], 3)
+    >>> front_scene(heisenberg, [0, 0, 0], 1.0).parts[0].kind
+    'surface'
+    """
+    _, surface, name = _front(structure, q, radius, cut, twist)
+    return _front_scene(structure, surface, title or name)
+
+
+def _front(
+    structure: SubRiemannian, q: Any, radius: float, cut: Callable[[Array], float] | None, twist: float | None
+) -> tuple[Array, Array, str]:
+    """Return the start, the ends (directions, twists, 3) with NaN for those left out, and what this is called."""
     if not isinstance(structure, SubRiemannian):
         what = "front_figure takes a SubRiemannian"
         raise ProblemError(what, type(structure).__name__, "a frame in symbols", ".symbolic of the structure of a map")
@@ -155,20 +233,23 @@ def front_figure(
     if cut is not None:
         covectors, minimal = _up_to_the_cut(covectors, cut, radius)
     ends = structure.exponential(start, covectors.reshape((-1, 3)), radius, rtol=1e-8)
+    kind = "Wavefront" if cut is None else "Sphere"
     surface = np.where(minimal[..., None], ends.reshape(covectors.shape), np.nan)
-    figure, (space, plane) = _space_and_plane(10.4, 4.8)
-    height = surface[..., 2]
-    space.plot_surface(*np.moveaxis(surface, -1, 0), cmap="viridis", rstride=1, cstride=1, lw=0, alpha=0.85)
-    kind = "wavefront" if cut is None else "sphere"
-    name = f"{kind.capitalize()} of radius {radius:g}, {structure.name}"
-    space.set_title(title or name, loc="left", fontsize=11.5)
-    _labelled(space, structure, (0, 1, 2))
-    for row in range(0, DIRECTIONS // 2, 4):
-        across = np.hypot(surface[row, :, 0] - start[0], surface[row, :, 1] - start[1])
-        plane.plot(across, height[row] - start[2], color=ADAPTED, lw=0.9, alpha=0.6)
-    flat = f"distance in ({structure.coordinates[0]}, {structure.coordinates[1]})"
-    titled(plane, "Its profiles, one line a direction", flat, structure.coordinates[2])
-    return figure
+    return start, surface, f"{kind} of radius {radius:g}, {structure.name}"
+
+
+def _front_scene(structure: SubRiemannian, surface: Array, title: str) -> Scene:
+    """Return a surface over a grid as triangles, of every second line, with its height as colour."""
+    grid = surface[::2, ::2]
+    rows, columns = grid.shape[:2]
+    number = np.arange(rows * columns).reshape(rows, columns)
+    a, b, c, d = number[:-1, :-1], number[1:, :-1], number[1:, 1:], number[:-1, 1:]
+    faces = np.concatenate([np.stack(three, axis=-1).reshape(-1, 3) for three in ((a, b, c), (a, c, d))])
+    points = grid.reshape(-1, 3)
+    faces = faces[np.isfinite(points[faces]).all(axis=(1, 2))]
+    part = Part(points, triangles=faces, values=points[:, 2], group=title.partition(" of ")[0].lower(), opacity=0.85)
+    names = structure.coordinates
+    return Scene((part,), (names[0], names[1], names[2]), title, scale_of(names[2], [points[:, 2]]), equal=False)
 
 
 def holonomy_figure(holonomy: Holonomy, *, outputs: Sequence[int] = (0, 1)) -> Any:
@@ -231,9 +312,7 @@ def holonomy_figure(holonomy: Holonomy, *, outputs: Sequence[int] = (0, 1)) -> A
 def _space_and_plane(width: float, height: float) -> tuple[Any, tuple[Any, Any]]:
     """Return a figure with a panel in space and a flat one."""
     figure, (space, plane) = new_figure(width, height, 2, (1.15, 1.0))
-    place = space.get_subplotspec()
-    space.remove()
-    return figure, (figure.add_subplot(place, projection="3d"), plane)
+    return figure, (space_axes(figure, space), plane)
 
 
 def _places(values: Any, what: str, count: int, size: int) -> list[int]:
@@ -281,16 +360,3 @@ def _time(cut: Callable[[Array], float], p: Array) -> float:
     if not time > 0:
         raise ProblemError("cut gives no time", f"{time} at p = {np.array2string(p, precision=4)}", "> 0", "inf")
     return time
-
-
-def _labelled(space: Any, structure: SubRiemannian, chosen: Sequence[int]) -> None:
-    for axis, i in zip("xyz", chosen, strict=True):
-        getattr(space, f"set_{axis}label")(structure.coordinates[i])
-        getattr(space, f"{axis}axis").set_major_locator(_few_ticks())
-    space.tick_params(labelsize=8.5)
-
-
-def _few_ticks() -> Any:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(4)

@@ -47,6 +47,18 @@ def new_figure(
     return figure, axes[:panels]
 
 
+def space_axes(figure: Any, axes: Any) -> Any:
+    """Put axes in space in the place of flat ones."""
+    place = axes.get_subplotspec()
+    axes.remove()
+    return figure.add_subplot(place, projection="3d", computed_zorder=False)
+
+
+def few_ticks() -> Any:
+    """Return a locator of at most five ticks: axes in space are short."""
+    return optional_import("matplotlib.ticker", "plot").MaxNLocator(4)
+
+
 def titled(axes: Any, title: str, xlabel: str, ylabel: str) -> None:
     """Set title and labels."""
     axes.set_title(title, loc="left", fontsize=11.5)

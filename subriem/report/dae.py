@@ -13,7 +13,6 @@ import casadi as ca
 import numpy as np
 
 from subriem import plot
-from subriem.core.errors import ProblemError
 from subriem.core.protocols import Array
 from subriem.core.result import checks_html
 from subriem.core.status import Status
@@ -23,13 +22,17 @@ from subriem.reduction.dae import DAE
 from subriem.reduction.declare import scalar_names
 from subriem.reduction.reduction import Reduction
 from subriem.report import page
-from subriem.report.figures import Drawn, png
+from subriem.report.common import Drawn, again, counted, figures, head, png, write
 from subriem.report.study import versions
 
 #: What a solution may write to its folder, the file first without which it holds none.
 FILES = ("solution.npz", "solution.csv", "report.html", "incidence.png", "solution.png", "drift.png")
 #: Rows of a table shown on the page, and characters of an equation.
 SHOWN, WIDTH = 60, 160
+SAVED = (
+    'The solution is saved beside this page: subriem.io.load("solution.npz") gives it back with its equations and its '
+    "reduction, sol(t) between the nodes included; solution.csv holds the series."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,45 +135,23 @@ def dae_report(run: DAERun, folder: str | os.PathLike[str]) -> Path:
     >>> dae_report(run, tempfile.mkdtemp()).name
     'report.html'
     """
-    target = Path(folder)
-    drawn = list(_draw(run))
+    red, drawn = run.reduction, list(_draw(run))
+    what = f"{counted(len(red.dae.equations), 'equation')} in {counted(len(red.dae.variables), 'variable')}"
+    kicker = f"{run.source}: {what}, index {red.index}, {counted(red.degrees_of_freedom, 'degree')} of freedom"
     text = page.page(
-        f"{run.reduction.dae.name}: solution of a DAE",
+        f"{red.dae.name}: solution of a DAE",
         [
-            _head(run),
-            _solved(run.reduction),
+            head(red.dae.name, kicker, verdict(run), run.solution.status.success),
+            _solved(red),
             _found(run),
-            page.section("Figures", *(_image(figure) for figure in drawn)),
+            figures(drawn),
             _checks(run),
             _events(run.solution),
             page.section("What this does not say", page.bullets(limits(run))),
-            _again(run),
+            again(run.command, [["casadi", ca.CasadiMeta.version()]], SAVED),
         ],
     )
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        for figure in drawn:
-            (target / f"{figure.name}.png").write_bytes(figure.png)
-        path = target / "report.html"
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ProblemError("the report cannot be written", str(error), "a writable folder", "--out FOLDER") from error
-    return path
-
-
-def _head(run: DAERun) -> str:
-    red = run.reduction
-    what = f"{_counted(len(red.dae.equations), 'equation')} in {_counted(len(red.dae.variables), 'variable')}"
-    text = f"{run.source}: {what}, index {red.index}, {_counted(red.degrees_of_freedom, 'degree')} of freedom"
-    return "\n".join(
-        [
-            "<header>",
-            page.title(red.dae.name),
-            page.paragraph(text, "kicker"),
-            page.verdict(verdict(run), run.solution.status.success),
-            "</header>",
-        ]
-    )
+    return write(text, drawn, folder)
 
 
 # --- what was solved ------------------------------------------------------------------------------------------------
@@ -214,7 +195,7 @@ def _solved(red: Reduction) -> str:
         values = [[name, _number_text(value)] for name, value in dae.parameters.items()]
         parts.append(page.table(values, ["parameter", "value"]))
     if dae.inputs:
-        told = [f"{e.name}, a given function of time, {_counted(e.breakpoints.size, 'breakpoint')}" for e in dae.inputs]
+        told = [f"{e.name}, a given function of time, {counted(e.breakpoints.size, 'breakpoint')}" for e in dae.inputs]
         parts.append(page.bullets(told))
     return page.section("What was solved", *parts)
 
@@ -243,7 +224,7 @@ def reduction_rows(red: Reduction) -> list[list[str]]:
     kind = {"differentiation": "by ranks of the derivative array", "structural": "by the offsets alone"}
     return [
         ["index", f"{red.index} ({kind.get(red.index_kind, red.index_kind)}); structural {red.structural_index}"],
-        ["freedom", _counted(red.degrees_of_freedom, "value") + " of the start may be chosen"],
+        ["freedom", counted(red.degrees_of_freedom, "value") + " of the start may be chosen"],
         *(
             [name, ", ".join(names) or "none"]
             for name, names in (
@@ -268,10 +249,6 @@ def _number_text(value: Array) -> str:
     return f"{float(value):.10g}" if value.ndim == 0 else _cut(np.array2string(value, separator=", ", threshold=20))
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("" if count == 1 else "s")
-
-
 # --- the figures ----------------------------------------------------------------------------------------------------
 
 
@@ -285,8 +262,9 @@ def _draw(run: DAERun) -> Iterator[Drawn]:
         f"Block-triangular form{combined}: the blocks are solved one after the other. A number is the order of the "
         "highest derivative; dark squares are the entries of the system Jacobian J, whose rank decides.",
         f"Incidence of {len(structure.equations)} equations and {len(structure.variables)} variables in "
-        f"{_counted(len(structure.blocks), 'block')}, structural index {structure.index}.",
+        f"{counted(len(structure.blocks), 'block')}, structural index {structure.index}.",
         png(plot.incidence_figure(structure)),
+        natural=True,  # of a small system it is a small picture
     )
     ends = ", ".join(f"{name} = {float(sol[name][-1]):.4g}" for name in red.dae.variables[:8])
     yield Drawn(
@@ -307,12 +285,6 @@ def _draw(run: DAERun) -> Iterator[Drawn]:
     )
 
 
-def _image(figure: Drawn) -> str:
-    # the incidence of a small system is a small picture
-    natural = figure.name == "incidence"
-    return page.image(figure.png, figure.title, figure.caption, figure.alt, natural=natural)
-
-
 # --- how good it is -------------------------------------------------------------------------------------------------
 
 
@@ -321,7 +293,7 @@ def _checks(run: DAERun) -> str:
     decided = sol.rank[sol.rank >= 0]
     size = len(run.reduction.system.top_rows)
     path = (
-        f"decided at {_counted(decided.size, 'time')}, "
+        f"decided at {counted(decided.size, 'time')}, "
         + (
             f"always {decided[0]} of {size}"
             if np.ptp(decided) == 0
@@ -362,16 +334,6 @@ def limits(run: DAERun) -> list[str]:
     if not run.solution.dense.stretches[0].motion.project:
         found.append("Nothing was projected: the solution drifts off its constraints as the figure shows.")
     return found
-
-
-def _again(run: DAERun) -> str:
-    rows = [[name, value] for name, value in versions().items()]
-    rows.append(["casadi", ca.CasadiMeta.version()])
-    saved = (
-        'The solution is saved beside this page: subriem.io.load("solution.npz") gives it back with its equations and '
-        "its reduction, sol(t) between the nodes included; solution.csv holds the series."
-    )
-    return page.section("How to repeat this", page.code(run.command), page.table(rows), page.paragraph(saved, "soft"))
 
 
 # --- a reduction as plain values ------------------------------------------------------------------------------------

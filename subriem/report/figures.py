@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 from subriem import plot
 from subriem.core.protocols import Array
 from subriem.core.rank import RankPolicy
 from subriem.core.status import Status
 from subriem.report import words
+from subriem.report.common import Drawn, png
 from subriem.report.study import Study
 
 #: Points of a path at which all singular values are computed.
 POINTS = 25
-
-
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """A figure of a report.
-
-    Attributes
-    ----------
-    name : str
-        Of its file, without suffix.
-    title, caption : str
-    alt : str
-        The figure in words and numbers, for readers who do not see it.
-    png : bytes
-    """
-
-    name: str
-    title: str
-    caption: str
-    alt: str
-    png: bytes
 
 
 def draw(study: Study) -> Iterator[Drawn]:
@@ -49,13 +26,6 @@ def draw(study: Study) -> Iterator[Drawn]:
         yield _spectrum(study, spectra)
     if study.standard is not None:
         yield _comparison(study, spectra)
-
-
-def png(figure: Any) -> bytes:
-    """Return a figure as PNG."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
-    return stream.getvalue()
 
 
 def _cost(study: Study) -> Drawn:

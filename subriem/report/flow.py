@@ -7,14 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from subriem.core.errors import ProblemError
 from subriem.core.result import checks_html
 from subriem.core.status import Status
 from subriem.flows.flowsolution import FlowSolution
 from subriem.flows.theory import summary
 from subriem.report import page, words
+from subriem.report.common import again, figures, head, write
 from subriem.report.figures import draw
-from subriem.report.study import RowGroup, Study, versions
+from subriem.report.study import RowGroup, Study
+
+SAVED = (
+    'The runs are saved beside this page: subriem.io.load("adapted.npz") gives the solution back, sr.follow(flow, '
+    "solution) goes on from its end, and `subriem predict FOLDER NEW.csv` applies it to new rows with the scaling in "
+    "model.json."
+)
 
 
 def flow_report(study: Study, folder: str | os.PathLike[str]) -> Path:
@@ -48,52 +54,35 @@ def flow_report(study: Study, folder: str | os.PathLike[str]) -> Path:
     >>> flow_report(study, tempfile.mkdtemp()).name
     'report.html'
     """
-    target = Path(folder)
     drawn = list(draw(study))
     text = page.page(
         f"Adapted gradient flow on {study.table.source}",
         [
-            _head(study),
+            head(
+                "Geometrically adapted gradient flow",
+                _kicker(study),
+                words.verdict(study),
+                study.adapted.status.success,
+            ),
             _summary(study),
             _rank(study),
             _checks(study),
             _stopping(study),
-            page.section(
-                "Figures", *(page.image(figure.png, figure.title, figure.caption, figure.alt) for figure in drawn)
-            ),
+            figures(drawn),
             _versus(study),
             page.section("What this does not say", page.bullets(_limits(study))),
-            _again(study),
+            again(study.command, _settings(study), SAVED),
         ],
     )
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        for figure in drawn:
-            (target / f"{figure.name}.png").write_bytes(figure.png)
-        path = target / "report.html"
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ProblemError("the report cannot be written", str(error), "a writable folder", "--out FOLDER") from error
-    return path
+    return write(text, drawn, folder)
 
 
-def _head(study: Study) -> str:
-    kind = study.table.kind
-    what = (
-        f"{len(study.table.classes)} classes of {study.table.target_name}"
-        if kind == "class"
-        else study.table.target_name
-    )
+def _kicker(study: Study) -> str:
+    what = study.table.target_name
+    if study.table.kind == "class":
+        what = f"{len(study.table.classes)} classes of {what}"
     features = words.counted(study.table.features.shape[1], "feature")
-    text = f"{study.table.source}: {what} from {features}, network {_widths(study)}"
-    return "\n".join(
-        [
-            "<header><h1>Geometrically adapted gradient flow</h1>",
-            page.paragraph(text, "kicker"),
-            page.verdict(words.verdict(study), study.adapted.status.success),
-            "</header>",
-        ]
-    )
+    return f"{study.table.source}: {what} from {features}, network {_widths(study)}"
 
 
 def _widths(study: Study) -> str:
@@ -273,16 +262,11 @@ def _limits(study: Study) -> list[str]:
     return found
 
 
-def _again(study: Study) -> str:
-    rows = [[name, value] for name, value in versions().items()]
-    rows.append(["seed, start", f"{study.seed}, {study.start}"])
-    rows.append(["rtol, atol", f"{study.adapted.stats['rtol']:g}, {study.adapted.stats['atol']:g}"])
-    rows.append(
-        ["linear algebra", ", ".join(f"{name}: {count}" for name, count in study.adapted.stats["backends"].items())]
-    )
-    saved = (
-        'The runs are saved beside this page: subriem.io.load("adapted.npz") gives the solution back, '
-        "sr.follow(flow, solution) goes on from its end, and `subriem predict FOLDER NEW.csv` applies it to new rows "
-        "with the scaling in model.json."
-    )
-    return page.section("How to repeat this", page.code(study.command), page.table(rows), page.paragraph(saved, "soft"))
+def _settings(study: Study) -> list[list[str]]:
+    """Return what the numbers of this run depend on besides versions."""
+    stats = study.adapted.stats
+    return [
+        ["seed, start", f"{study.seed}, {study.start}"],
+        ["rtol, atol", f"{stats['rtol']:g}, {stats['atol']:g}"],
+        ["linear algebra", ", ".join(f"{name}: {count}" for name, count in stats["backends"].items())],
+    ]

@@ -27,9 +27,11 @@ th, td { text-align: left; padding: .3rem 1.1rem .3rem 0; border-bottom: 1px sol
 thead th { color: var(--soft); font-weight: 600; }
 tbody th { font-weight: 500; } tbody th, table:not(.checks) td { overflow-wrap: anywhere; }
 tbody th { min-width: 9.5rem; }
+table.broad td, table.broad th { white-space: nowrap; min-width: 0; padding-right: .9rem; }
 figure { margin: 1.4rem 0 2rem; } .frame { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; }
 .frame img { width: 100%; min-width: 760px; height: auto; padding: 10px; display: block; }
 .frame img.natural { width: auto; min-width: 0; max-width: 100%; }
+.frame iframe { width: 100%; min-width: 320px; height: 560px; border: 0; display: block; }
 figcaption { margin-top: .5rem; font-size: .95rem; }
 code, pre { font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; font-size: .9rem; }
 pre { background: var(--card); padding: .7rem 1rem; border-radius: 6px; white-space: pre-wrap; }
@@ -86,14 +88,14 @@ def bullets(items: Sequence[str]) -> str:
     return "<ul>" + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>" if items else ""
 
 
-def table(rows: Sequence[Sequence[str]], head: Sequence[str] = ()) -> str:
-    """Return a table whose first column names its rows."""
+def table(rows: Sequence[Sequence[str]], head: Sequence[str] = (), *, broad: bool = False) -> str:
+    """Return a table whose first column names its rows; a broad one is scrolled, not squeezed."""
     top = "<thead><tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in head) + "</tr></thead>" if head else ""
     body = "".join(
         f"<tr><th>{escape(row[0])}</th>" + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:]) + "</tr>"
         for row in rows
     )
-    return f'<div class="scroll"><table>{top}<tbody>{body}</tbody></table></div>'
+    return f'<div class="scroll"><table{_class("broad" if broad else "")}>{top}<tbody>{body}</tbody></table></div>'
 
 
 def code(text: str) -> str:
@@ -110,6 +112,13 @@ def image(png: bytes, title: str, caption: str, alt: str, *, natural: bool = Fal
     words = f"<figcaption><strong>{escape(title)}.</strong> {escape(caption)}</figcaption>"
     shown = f'<img{_class("natural" if natural else "")} alt="{escape(alt)}" src="data:image/png;base64,{data}">'
     return f'<figure><div class="frame">{shown}</div>{words}</figure>'
+
+
+def embedded(document: str, title: str, caption: str) -> str:
+    """Return a whole HTML document inside a frame of its own, which it cannot leave."""
+    words = f"<figcaption><strong>{escape(title)}.</strong> {escape(caption)}</figcaption>"
+    inside = f'<iframe sandbox="allow-scripts" title="{escape(title)}" srcdoc="{escape(document)}"></iframe>'
+    return f'<figure><div class="frame">{inside}</div>{words}</figure>'
 
 
 def _class(kind: str) -> str:

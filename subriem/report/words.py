@@ -7,12 +7,8 @@ import numpy as np
 from subriem.core.status import Status
 from subriem.flows.flowsolution import FlowSolution
 from subriem.flows.regime import Regime, RegimeName
+from subriem.report.common import counted
 from subriem.report.study import RowGroup, Study
-
-
-def counted(number: int, noun: str) -> str:
-    """Return "1 row" or "2 rows"."""
-    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def verdict(study: Study) -> str:
