@@ -37,12 +37,15 @@ class ConstantRank:
         constant rank.
     kernel : (K, K - r) ndarray
         Orthonormal basis of ker D.
+    scale : float
+        The largest singular value of D met there and around: at a point where D is zero to roundoff, it decides.
     """
 
     decision: RankDecision
     nearby: frozenset[int]
     leaving: float
     kernel: Array
+    scale: float
 
     @property
     def holds(self) -> bool:
@@ -84,13 +87,14 @@ def constant_rank(output: Map, theta: Array, policy: RankPolicy, seed: int = 0) 
     away *= np.reshape(RADII, (-1, 1, 1)) * size / np.linalg.norm(away, axis=2, keepdims=True)
     near = [decide(output.jacobian(theta + step), policy) for step in away.reshape(-1, output.n_in)]
     D = output.jacobian(theta)
-    decision = decide(D, policy, max(one.sigma_max for one in near))
-    unit = decision.sigma_max or 1.0
+    scale = max(one.sigma_max for one in near)
+    decision = decide(D, policy, scale)
+    unit = max(decision.sigma_max, scale) or 1.0
     kernel, cokernel = (kernel_basis(matrix / unit, policy) for matrix in (D, D.T))
     leaving = 0.0
     if kernel.shape[1] and cokernel.shape[1]:
         leaving = _leaving(output, theta, kernel, cokernel, rng)
-    return ConstantRank(decision, frozenset(one.rank for one in near), leaving, kernel)
+    return ConstantRank(decision, frozenset(one.rank for one in near), leaving, kernel, unit)
 
 
 def _leaving(output: Map, theta: Array, kernel: Array, cokernel: Array, rng: np.random.Generator) -> float:

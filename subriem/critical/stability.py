@@ -200,7 +200,7 @@ def _output(
         return None, None, None
     thetas = points[:, : output.n_in]
     looks = [constant_rank(output, thetas[i], policy, seed) for i in _spread(len(points))]
-    scale = max(look.decision.sigma_max for look in looks)
+    scale = max(look.scale for look in looks)
     rank = np.array([decide(output.jacobian(theta), policy, scale).rank for theta in thetas])
     constant = all(look.holds for look in looks) and len(set(rank.tolist())) == 1
     if constant and problem.gradient and problem.linearize is not None:

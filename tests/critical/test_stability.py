@@ -266,3 +266,15 @@ def test_a_rank_that_is_not_constant_tells_no_dimension(expression, theta, dimen
     assert local.dimension == dimension
     found = stability(problem, theta[None], local.tangent[None], POLICY)
     assert (found.constant_rank, found.dimension) == (False, None)
+
+
+def test_the_rank_is_zero_where_d_is_roundoff():
+    """x = (a b, b c, c a) at the origin as a search leaves it: D is of the size of roundoff, and has rank 0."""
+    output = sr.map(lambda t: [t[0] * t[1], t[1] * t[2], t[2] * t[0]], 3)
+    flow = sr.flows.standard(output, sr.flows.squared_error([[1.0, 1.0, 1.0]]))
+    point = np.array([1e-17, -2e-17, 3e-18])
+    seen = constant_rank(output, point, sr.RankPolicy())
+    assert (seen.decision.rank, seen.kernel.shape) == (0, (3, 3))
+    found = stability(rest_problem(flow), point[None], np.zeros((1, 3, 0)), sr.RankPolicy())
+    assert found.rank is not None
+    assert found.rank.tolist() == [0]
