@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from subriem.geometry.singular import SingularPoint
     from subriem.geometry.subriemannian import SubRiemannian
 
+#: Tolerance of the derivative by the covector: its rank is looked at.
+DERIVATIVE = 1e-12
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Geodesic(Result):
@@ -157,10 +160,28 @@ class Geodesic(Result):
 
     @cached_property
     def _varied(self) -> Array:
-        """(q, p, Z) at the nodes of a run that resolves the derivative too."""
+        """(q, p, Z) at the nodes of a run that resolves the derivative too, to the finer of the tolerance and 1e-12.
+
+        Raises
+        ------
+        SolveError
+            If the derivative does not converge.
+        """
         start = self.flow.start(self.q[0], self.p[0], varied=True)
-        run = self.flow.run(start, self.time, self.tolerance, self.method, max((self.t.size - 1) // 2, 1))
-        return run.points
+        count = max((self.t.size - 1) // 2, 1)
+        finest = min(self.tolerance, DERIVATIVE) if self.method == "dop853" else self.tolerance
+        run = self.flow.run(start, self.time, finest, self.method, count)
+        if not run.complete and finest < self.tolerance:
+            run = self.flow.run(start, self.time, self.tolerance, self.method, count)
+        if run.complete:
+            return run.points
+        raise SolveError(
+            f"the derivative of the geodesic of {self.structure.name} could not be followed",
+            f"estimated error {run.error:.1e} with {run.steps} steps",
+            f"at most {self.tolerance:g}",
+            "a shorter time, or a larger rtol",
+            self,
+        )
 
     def jacobian(self, t: float | None = None) -> Array:
         """Return the derivative of the exponential map, dq(t)/dp(0), shape (N, N), at the end unless t is given.
@@ -174,13 +195,24 @@ class Geodesic(Result):
 
     def derivatives(self, times: Array) -> tuple[Array, Array]:
         """Return dq(t)/dp(0) at many times and its rate of change, both (len(times), N, N)."""
-        n, varied = self.structure.n, self._varied
-        left, rest = located(np.linspace(0.0, self.time, varied.shape[0]), times)
-        z = self.flow.stepper(self.method, varied=True).advance(varied[left], rest)
+        z = self._varied_at(times)
         rates = np.array([self.flow.variational_rates(state) for state in z])
-        both = (part[:, 2 * n :].reshape((-1, n, 2 * n)).transpose(0, 2, 1)[:, :n] for part in (z, rates))
-        value, rate = both
-        return value, rate
+        return self._unpacked(z)[0], self._unpacked(rates)[0]
+
+    def variations(self, times: Array) -> tuple[Array, Array]:
+        """Return dq(t)/dp(0) and dp(t)/dp(0) at many times, both (len(times), N, N)."""
+        return self._unpacked(self._varied_at(times))
+
+    def _varied_at(self, times: Array) -> Array:
+        """Return rows (q, p, Z) at many times, each by one step from the node before."""
+        left, rest = located(np.linspace(0.0, self.time, self._varied.shape[0]), times)
+        return self.flow.stepper(self.method, varied=True).advance(self._varied[left], rest)
+
+    def _unpacked(self, states: Array) -> tuple[Array, Array]:
+        """Return the upper and the lower half of Z of many rows (q, p, Z)."""
+        n = self.structure.n
+        z = states[:, 2 * n :].reshape((-1, n, 2 * n)).transpose(0, 2, 1)
+        return z[:, :n], z[:, n:]
 
     def jacobi_field(self, change: Any, t: Any) -> Array:
         """Return the Jacobi field J(t) = dq(t)/dp(0) change of a change of the covector, shape (len(t), N)."""

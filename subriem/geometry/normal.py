@@ -103,6 +103,12 @@ class NormalFlow:
         return Taylor(ca.Function("rates", [t, z, none], [ca.densify(rates)]))
 
     @cached_property
+    def linearized(self) -> ca.Function:
+        """(q, p) -> the derivative of the rates, (2 N, 2 N)."""
+        z, _, rates = self._symbols
+        return ca.Function("linearized", [z], [ca.densify(ca.cse(ca.jacobian(rates, z)))])
+
+    @cached_property
     def variational(self) -> ca.Function:
         """(q, p, Z) -> their rates, Z = d(q, p)/dp_0 of shape (2 N, N), column by column."""
         z, _, rates = self._symbols
