@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from subriem.core.errors import ProblemError
+from subriem.core.errors import ProblemError, RankError
 from subriem.core.jacobian import ArrayJacobian, MapJacobian
 from subriem.core.lift import factorize, lift
 from subriem.core.protocols import Array
 from subriem.core.rank import EPS, RankPolicy
 from subriem.core.result import Check, Result, checks_text
+from subriem.core.status import Status
 from subriem.geometry.curve import (
     POINTS,
     Curve,
@@ -32,6 +33,10 @@ COUNT = 201
 FEW = 12
 #: Roundoffs of a point below which a step has no direction: its horizontality is known to 1 / STEP then.
 STEP = 1e7
+#: Last part before a loss of rank, as a share of the path, that is left out: velocities are too large to be exact.
+SHORT = 1e-6
+#: Halvings of an interval to the place where D loses rank.
+BISECTIONS = 40
 #: Forces u_j [X_j, X_i] are dependent always: they do no work.
 QUIET = RankPolicy(rtol=1e-9, on_ambiguous="ignore")
 
@@ -111,6 +116,10 @@ class Comparison(Result):
         Distance of the points compared, in theta: the resolution of the Frechet distance.
     growth : tuple of int
         Growth vector at the start, () where it was not asked for.
+    status : Status
+        RANK_CHANGED where D loses rank on the path or on the reference: what is measured ends just before.
+    message : str
+        On which, and where.
 
     Examples
     --------
@@ -134,6 +143,8 @@ class Comparison(Result):
     angle: float
     spacing: float
     growth: tuple[int, ...]
+    status: Status = Status.SUCCESS
+    message: str = ""
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -147,7 +158,8 @@ class Comparison(Result):
         """Return one line: length over the distance to the fibre, horizontality."""
         ratio = self.path.tortuosity
         length = f"{ratio:.6g} times the distance to its fibre" if np.isfinite(ratio) else f"{self.path.h_length:.6g}"
-        return f"h-length {length}, horizontality defect {self.path.defect:.1e}"
+        ends = f"; {self.message}" if self.message else ""
+        return f"h-length {length}, horizontality defect {self.path.defect:.1e}{ends}"
 
     def __str__(self) -> str:
         growth = f"growth vector {self.growth}\n" if self.growth else ""
@@ -186,7 +198,10 @@ _RELATIONS = {
 
 @dataclass(frozen=True, eq=False)
 class _Trace:
-    """What a structure says along a curve: theta' = X u + rest; singular values at the ends of the intervals only."""
+    """What a structure says along a curve: theta' = X u + rest; singular values at the ends of the intervals only.
+
+    `lost` is the t at which D loses rank: the curve was longer.
+    """
 
     curve: Curve
     controls: Array
@@ -194,6 +209,7 @@ class _Trace:
     sigma_min: Array
     sigma_max: Array
     outputs: Array | None
+    lost: float | None
 
     @property
     def speed(self) -> Array:
@@ -221,7 +237,7 @@ def compare(path: Any, reference: Any, M: SubRiemannian | MapStructure) -> Compa
     ProblemError
         If a path does not fit the structure, is empty or does not move.
     RankError
-        If D loses rank on the path.
+        If D has lost rank at the start of a path.
 
     Notes
     -----
@@ -247,7 +263,7 @@ def compare(path: Any, reference: Any, M: SubRiemannian | MapStructure) -> Compa
         reference = M.lift_path(trace.curve.y[0, 0], np.array([trace.outputs[0, 0], trace.outputs[-1, -1]]))
     if reference is None:
         unknown = dict.fromkeys((*_RELATIONS, "spacing"), np.nan)
-        return Comparison(path=mine, reference=None, growth=growth, **unknown)
+        return Comparison(path=mine, reference=None, growth=growth, **unknown, **_ending(path=trace))
     other = _traced(sampled(reference, M.n, "reference"), M)
     theirs = _measured(other, M)
     one, two = (resampled(t.curve, t.speed, t.curve.y, COUNT) for t in (trace, other))
@@ -266,7 +282,18 @@ def compare(path: Any, reference: Any, M: SubRiemannian | MapStructure) -> Compa
         spacing=max(float(np.linalg.norm(np.diff(points, axis=0), axis=1).max()) for points in (one, two)),
         growth=growth,
         **_between_outputs(trace, other),
+        **_ending(path=trace, reference=other),
     )
+
+
+def _ending(**traces: _Trace) -> dict[str, Any]:
+    """Return the status and the message of a comparison."""
+    lost = [
+        f"D loses rank on the {name} at t = {trace.lost:.10g}"
+        for name, trace in traces.items()
+        if trace.lost is not None
+    ]
+    return {"status": Status.RANK_CHANGED, "message": ", ".join(lost)} if lost else {}
 
 
 def _between_outputs(trace: _Trace, other: _Trace) -> dict[str, float]:
@@ -280,6 +307,32 @@ def _between_outputs(trace: _Trace, other: _Trace) -> dict[str, float]:
 
 
 def _traced(curve: Curve, M: SubRiemannian | MapStructure) -> _Trace:
+    """Return the trace of a curve, up to where D loses rank on it."""
+    try:
+        return _trace(curve, M, None)
+    except RankError:
+        first = next(i for i, points in enumerate(curve.y) if not all(_full(M, point) for point in points))
+        low, high = 0.0, 1.0
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if _full(M, curve.point(first, middle)) else (low, middle)
+        if first == 0 and low == 0.0:
+            raise
+        place = float(curve.t[first, 0] + high * curve.lengths[first])
+        left = np.abs(place - curve.t[: first + 1, 0])
+        near = int(np.argmax(left <= SHORT * left[0]))  # the first such interval, if any
+        return _trace(curve.until(near, 0.0) if near else curve.until(first, low), M, place)
+
+
+def _full(M: SubRiemannian | MapStructure, point: Array) -> bool:
+    """Return whether D has full rank at a point; of a frame nothing is asked."""
+    try:
+        return isinstance(M, SubRiemannian) or bool(M.at(point))
+    except RankError:
+        return False
+
+
+def _trace(curve: Curve, M: SubRiemannian | MapStructure, lost: float | None) -> _Trace:
     """Split the tangents into u and a part outside of the distribution, at all points of a curve."""
     points, tangents = curve.y.reshape((-1, M.n)), curve.tangent.reshape((-1, M.n))
     rows = [_split(M, *pair) for pair in zip(points, tangents, strict=True)]
@@ -293,6 +346,7 @@ def _traced(curve: Curve, M: SubRiemannian | MapStructure) -> _Trace:
         sigma[:, 0],
         sigma[:, 1],
         outputs.reshape((*shape, -1)) if isinstance(M, MapStructure) else None,
+        lost,
     )
 
 

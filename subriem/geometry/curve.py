@@ -44,6 +44,22 @@ class Curve:
         """Lengths of the intervals in t, (I,)."""
         return self.t[:, -1] - self.t[:, 0]
 
+    def until(self, interval: int, share: float) -> Curve:
+        """Return the part up to a share of an interval, without that interval if the share is 0."""
+        if share == 0.0:
+            return Curve(self.t[:interval], self.y[:interval], self.tangent[:interval], self.polygon)
+        places = share * (lobatto()[0] + 1) - 1
+        weights = _interpolation(places)
+        t, y, tangent = (
+            np.concatenate([values[:interval], (weights @ values[interval])[None]])
+            for values in (self.t, self.y, self.tangent)
+        )
+        return Curve(t, y, tangent, self.polygon)
+
+    def point(self, interval: int, share: float) -> Array:
+        """Return the point at a share of an interval."""
+        return (_interpolation(np.array([2 * share - 1])) @ self.y[interval])[0]
+
     def integral(self, values: Array) -> tuple[float, float]:
         """Return the integral over t of values (I, 9), and an estimate of its error by a rule of lower order."""
         fine = self.lengths / 2 @ (values @ lobatto()[1])
@@ -126,7 +142,7 @@ def resampled(curve: Curve, arc: Array, values: Array, count: int) -> Array:
 
     The places are found to interpolation accuracy, the values there are those of the interpolant: on the curve.
     """
-    nodes, _, derivative = lobatto()
+    _, _, derivative = lobatto()
     inner = np.linalg.inv(derivative[1:, 1:])  # integrals from -1 to the other nodes
     within = np.concatenate([np.zeros((arc.shape[0], 1)), arc[:, 1:] @ inner.T], axis=1) * curve.lengths[:, None] / 2
     before = np.concatenate([[0.0], np.cumsum(within[:, -1])])
@@ -134,9 +150,13 @@ def resampled(curve: Curve, arc: Array, values: Array, count: int) -> Array:
     places = np.interp(np.linspace(0, total[-1], count), total, curve.flat(curve.t))
     left = np.clip(np.searchsorted(curve.t[:, 0], places, side="right") - 1, 0, curve.t.shape[0] - 1)
     local = 2 * (places - curve.t[left, 0]) / curve.lengths[left] - 1
-    vander = legendre.legvander(local, POINTS - 1)
-    weights = np.linalg.solve(legendre.legvander(nodes, POINTS - 1).T, vander.T).T
-    return np.einsum("cj,cj...->c...", weights, values[left])
+    return np.einsum("cj,cj...->c...", _interpolation(local), values[left])
+
+
+def _interpolation(places: Array) -> Array:
+    """Return the weights (m, 9) of interpolants of values at Lobatto's nodes at places in [-1, 1]."""
+    vander = legendre.legvander(lobatto()[0], POINTS - 1)
+    return np.asarray(np.linalg.solve(vander.T, legendre.legvander(places, POINTS - 1).T).T, dtype=float)
 
 
 def polyline_distances(points: Array, line: Array) -> Array:

@@ -5,29 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from subriem.core.errors import GeometryError, ProblemError, RankError, SolveError
+from subriem.core.errors import GeometryError, ProblemError, SolveError
+from subriem.core.factor import Extremes
 from subriem.core.protocols import Array
+from subriem.core.rank import EPS
 from subriem.core.result import Check, Result
 from subriem.core.status import Status
 from subriem.core.validate import positive, real_array, vector
-from subriem.geometry.landing import landing
+from subriem.geometry.legs import FINEST, Leg, Run, integrated
 
 if TYPE_CHECKING:
     from subriem.geometry.maps import MapStructure
     from subriem.geometry.singular import SingularPoint
 
-#: Share of the first least singular value of D at which a path ends as at a loss of rank, and of the first largest.
-LOST, FLOOR = 1e-7, 1e-9
-#: The same: a path ends at a larger share for no condition of D at its start, and does not escape above it.
-NEAR = 1e-3
 #: Share of the covector below which a charge is roundoff.
 NOISE = 1e-14
-#: Smallest relative tolerance of the integrator.
-FINEST = 1e-13
+#: Root of the ratio of the tolerances of two runs that are compared, and the order of the method.
+FINER, ORDER = 10.0, 8
+#: Estimated error over the tolerance that is let pass.
+MARGIN = 10.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -51,6 +51,8 @@ class HorizontalPath(Result):
         Largest distance of the output from the path that was lifted, or from the straight line of a geodesic without
         charge. Of a geodesic with charge: largest change of |u|.
     tolerance : float
+    error : float
+        Of a geodesic with charge: estimated error of its end, relative to 1 + |theta|, 1 + |p|; NaN of others.
 
     Examples
     --------
@@ -70,6 +72,7 @@ class HorizontalPath(Result):
     message: str
     drift: float
     tolerance: float
+    error: float = np.nan
 
     @property
     def success(self) -> bool:
@@ -128,9 +131,14 @@ class HorizontalPath(Result):
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """Drift of what is constant."""
+        """Drift of what is constant; of a geodesic with charge the estimated error too."""
         meaning = "of the output from its path, or of |u| where a charge bends it"
-        return (Check("drift", self.drift, 1e3 * self.tolerance, meaning),)
+        drift = Check("drift", self.drift, 1e3 * self.tolerance, meaning)
+        if np.isnan(self.error):
+            return (drift,)
+        bound = max(MARGIN * self.tolerance, MARGIN * FINEST)
+        compared = "estimated by comparison with a looser tolerance, relative to the state"
+        return Check("error", self.error, bound, compared), drift
 
     def headline(self) -> str:
         """Return one line that says what this is."""
@@ -167,32 +175,29 @@ class Holonomy:
         return float(np.linalg.norm(self.gap)) / size if size else np.inf
 
 
-class _Leg(NamedTuple):
-    """A part of a path: its rates (t, state) -> state', and the velocity x' of the outputs at a state."""
-
-    start: float
-    end: float
-    rates: Callable[[float, Array], Array]
-    velocity: Callable[[Array], Array]
-
-
 def lift_path(structure: MapStructure, theta: Any, outputs: Any, rtol: float) -> HorizontalPath:
     """Lift a polygon of outputs from theta: theta' = D^+ x', edge by edge; t counts edges."""
     start, vertices = structure.point(theta), _vertices(structure, theta, outputs)
     legs = [_straight(structure, float(i), float(i + 1), edge) for i, edge in enumerate(np.diff(vertices, axis=0))]
-    t, states, dense, status, message = _integrated(structure, start, legs, rtol)
-    aims = np.array([np.interp(t, np.arange(vertices.shape[0]), column) for column in vertices.T]).T
-    drift = _off(structure, states, aims)
-    return HorizontalPath(structure, t, states, None, dense, status, message, drift, rtol)
+    run = integrated(structure, start, legs, rtol)
+    aims = np.array([np.interp(run.t, np.arange(vertices.shape[0]), column) for column in vertices.T]).T
+    return _path(structure, run, None, _off(structure, run.states, aims), rtol)
 
 
-def _straight(structure: MapStructure, start: float, end: float, velocity: Array) -> _Leg:
+def _path(
+    structure: MapStructure, run: Run, covector: Array | None, drift: float, rtol: float, error: float = np.nan
+) -> HorizontalPath:
+    theta = run.states[:, : structure.n]
+    return HorizontalPath(structure, run.t, theta, covector, run.dense, run.status, run.message, drift, rtol, error)
+
+
+def _straight(structure: MapStructure, start: float, end: float, velocity: Array) -> Leg:
     """Return the lift of a straight line of outputs."""
 
     def rates(_: float, theta: Array) -> Array:
         return structure.at(theta, certify=False).lift(velocity)[0]
 
-    return _Leg(start, end, rates, lambda _: velocity)
+    return Leg(start, end, rates, lambda _: velocity)
 
 
 def _off(structure: MapStructure, states: Array, outputs: Array) -> float:
@@ -216,42 +221,67 @@ def holonomy(structure: MapStructure, theta: Any, loop: Any, rtol: float) -> Hol
     return Holonomy(path, path.theta[-1] - path.theta[0], closure, np.array(areas) @ curvature.fields)
 
 
-def wong(structure: MapStructure, theta: Any, u: Any, q: Any, time: Any, rtol: float) -> HorizontalPath:
-    """Follow a normal geodesic from p = D^T u + q; see `MapStructure.wong`."""
+def wong(
+    structure: MapStructure, theta: Any, u: Any, q: Any, time: Any, rtol: float, scale: Extremes | None = None
+) -> HorizontalPath:
+    """Follow a normal geodesic from p = D^T u + q; see `MapStructure.wong`.
+
+    `scale` has the singular values of D that one near zero is compared with; those at the start unless given.
+    """
     start = structure.at(theta)
     velocity, time = vector(u, "u", structure.k), real_array(time, "time", ndim=0).item()
     charge = start.vertical(structure.point(np.zeros(structure.n) if q is None else q, "q"))
     p = start.jacobian.vjp(velocity) + charge
+    rtol = positive(rtol, "rtol")
     if np.linalg.norm(charge) <= NOISE * np.linalg.norm(p):
-        return _uncharged(structure, start.theta, velocity, time, rtol)
+        return _uncharged(structure, start.theta, velocity, time, rtol, scale)
     second_derivatives(structure.map)
+    legs = [_bent(structure, time)]
+    run, error = _compared(structure, np.concatenate([start.theta, p]), legs, rtol, scale)
+    whole = run.states if run.status is not Status.RANK_CHANGED else run.states[:-1]  # no lifts where it is lost
+    speeds = [float(np.linalg.norm(legs[0].velocity(state))) for state in whole]
+    drift = float(np.ptp(speeds)) / max(1.0, speeds[0])
+    return _path(structure, run, run.states[:, structure.n :], drift, rtol, error)
+
+
+def _bent(structure: MapStructure, time: float) -> Leg:
+    """Return Hamilton's equations for (theta, p) of H = |u|^2 / 2, u = (D D^T)^-1 D p."""
     n = structure.n
 
     def rates(_: float, state: Array) -> Array:
         here = structure.at(state[:n], certify=False)
         controls, vertical = here.split(state[n:])
         moved, multiplier = here.lift(controls)
-        # p' = -dH/dtheta of H = |u|^2 / 2, u = (D D^T)^-1 D p
         return np.concatenate([moved, here.hessian(controls, moved) - here.hessian(multiplier, vertical)])
 
     def outputs(state: Array) -> Array:
         return structure.at(state[:n], certify=False).split(state[n:])[0]
 
-    legs = [_Leg(0.0, time, rates, outputs)]
-    t, states, dense, status, message = _integrated(structure, np.concatenate([start.theta, p]), legs, rtol)
-    whole = states if status is not Status.RANK_CHANGED else states[:-1]  # no lifts where the rank is lost
-    speeds = [float(np.linalg.norm(outputs(state))) for state in whole]
-    drift = float(np.ptp(speeds)) / max(1.0, speeds[0])
-    return HorizontalPath(structure, t, states[:, :n], states[:, n:], dense, status, message, drift, rtol)
+    return Leg(0.0, time, rates, outputs)
 
 
-def _uncharged(structure: MapStructure, theta: Array, velocity: Array, time: float, rtol: float) -> HorizontalPath:
+def _compared(
+    structure: MapStructure, start: Array, legs: list[Leg], rtol: float, scale: Extremes | None
+) -> tuple[Run, float]:
+    """Return a run with its estimated error, from runs of finer and finer tolerance: nothing says how errors grow."""
+    tolerance, coarse = rtol / FINER, integrated(structure, start, legs, max(rtol * FINER, FINEST * FINER**2), scale)
+    while True:
+        fine = integrated(structure, start, legs, tolerance, scale)
+        gain = (fine.steps / coarse.steps) ** ORDER - 1  # of the error; none if the first steps were not chosen by it
+        error = max(fine.distance(coarse, structure.n) / max(gain, 1.0), EPS)
+        if tolerance <= FINEST or (gain > 1.0 and error <= MARGIN * rtol):
+            return fine, error
+        tolerance, coarse = tolerance / FINER**2, fine
+
+
+def _uncharged(
+    structure: MapStructure, theta: Array, velocity: Array, time: float, rtol: float, scale: Extremes | None
+) -> HorizontalPath:
     """Lift the straight line of outputs, p = D^T u: no charge grows from roundoff, as it may where p is integrated."""
-    legs = [_straight(structure, 0.0, time, velocity)]
-    t, states, dense, status, message = _integrated(structure, theta, legs, rtol)
-    covectors = np.array([structure.map.vjp(state, velocity) for state in states])
-    drift = _off(structure, states, structure.map.value(theta) + np.outer(t, velocity))
-    return HorizontalPath(structure, t, states, covectors, dense, status, message, drift, rtol)
+    run = integrated(structure, theta, [_straight(structure, 0.0, time, velocity)], rtol, scale)
+    covectors = np.array([structure.map.vjp(state, velocity) for state in run.states])
+    drift = _off(structure, run.states, structure.map.value(theta) + np.outer(run.t, velocity))
+    return _path(structure, run, covectors, drift, rtol)
 
 
 def _vertices(structure: MapStructure, theta: Any, outputs: Any) -> Array:
@@ -271,93 +301,6 @@ def _vertices(structure: MapStructure, theta: Any, outputs: Any) -> Array:
             "M.map.value(theta) + displacements",
         )
     return vertices - vertices[0] + here
-
-
-def _integrated(
-    structure: MapStructure, start: Array, legs: list[_Leg], rtol: float
-) -> tuple[Array, Array, Callable[[Any], Array], Status, str]:
-    """Integrate leg after leg by DOP853; end where D loses rank."""
-    from scipy.integrate import OdeSolution, solve_ivp
-
-    rtol, n = max(positive(rtol, "rtol"), FINEST), structure.n
-    first = structure.at(start[:n]).factor.extremes()
-    bound = max(LOST, min(FLOOR * first.sigma_max / first.sigma_min, NEAR))
-
-    def share(_: float, state: Array) -> float:
-        return structure.at(state[:n], certify=False).factor.extremes().sigma_min / first.sigma_min - bound
-
-    share.terminal = True  # pyright: ignore[reportFunctionMemberAccess]
-    times, states, pieces = [np.array([legs[0].start])], [start[None, :]], []
-    status, message, end = Status.SUCCESS, "the end was reached", None
-    for leg in legs:
-        span = leg.start, leg.end
-        rates = _rejecting(leg.rates)
-        found = solve_ivp(rates, span, states[-1][-1], "DOP853", dense_output=True, events=share, rtol=rtol, atol=rtol)
-        times.append(found.t[1:])
-        states.append(found.y.T[1:])
-        pieces.append(found.sol)
-        if found.status:
-            status, message, end = _landed(structure, float(found.t[-1]), found.y[:, -1], leg, first.sigma_max)
-            if found.status < 0 and status is not Status.RANK_CHANGED and share(0.0, found.y[:, -1]) > NEAR:
-                status, message = Status.STEP_TOO_SMALL, f"{found.message} at t = {found.t[-1]:.10g}"
-            break
-    nodes = np.concatenate(times)
-    knots = np.concatenate([pieces[0].ts, *(piece.ts[1:] for piece in pieces[1:])])
-    dense = OdeSolution(knots, [step for piece in pieces for step in piece.interpolants])
-    if end is None:
-        return nodes, np.vstack(states), dense, status, message
-    path = _Ending(dense, float(nodes[-1]), *end)
-    return np.append(nodes, path.end), np.vstack([*states, path.state]), path, status, message
-
-
-def _landed(
-    structure: MapStructure, t: float, state: Array, leg: _Leg, scale: float
-) -> tuple[Status, str, tuple[float, Array] | None]:
-    """Return how a leg ends from where sigma_min is small, and the place if it is a loss of rank."""
-    n, forward = structure.n, 1.0 if leg.end >= leg.start else -1.0
-    velocity = leg.velocity(state)
-    found = landing(structure, state[:n], forward * velocity, scale)
-    if found is None:
-        return Status.ESCAPED, f"theta escapes near t = {t:.12g}: sigma_min tends to 0, and no zero is near", None
-    time = t + forward * found.time
-    if found.decision.full:
-        least = f"sigma_min falls to {found.decision.sigma_rank:.1e} at t = {time:.12g}"
-        return Status.RANK_AMBIGUOUS, f"{least}: D nearly loses rank", None
-    rest = state[n:]  # of a covector p = D^T u + q the part D^T u is taken along
-    if rest.size:
-        change = structure.map.vjp(found.theta, velocity) - structure.map.vjp(state[:n], velocity)
-        rest = rest + change
-    message = f"D loses rank at t = {time:.12g}"
-    return Status.RANK_CHANGED, message, (time, np.concatenate([found.theta, rest]))
-
-
-@dataclass(frozen=True, eq=False)
-class _Ending:
-    """A dense output with a straight last piece, to where the path ends."""
-
-    dense: Callable[[Any], Array]
-    last: float
-    end: float
-    state: Array
-
-    def __call__(self, t: Any) -> Array:
-        whole = self.end - self.last
-        share = float(np.clip((t - self.last) / whole, 0.0, 1.0)) if whole else float(t == self.end)
-        if share == 0.0:
-            return self.dense(t)
-        return (1 - share) * self.dense(self.last) + share * self.state
-
-
-def _rejecting(rates: Callable[[float, Array], Array]) -> Callable[[float, Array], Array]:
-    """Return rates that are NaN where D is singular: the integrator rejects the trial step and takes a shorter one."""
-
-    def guarded(t: float, state: Array) -> Array:
-        try:
-            return rates(t, state) if np.isfinite(state).all() else np.full_like(state, np.nan)
-        except RankError:
-            return np.full_like(state, np.nan)
-
-    return guarded
 
 
 def second_derivatives(source: Any) -> Any:

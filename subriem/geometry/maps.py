@@ -386,7 +386,9 @@ class MapStructure:
     def shoot(self, q: Any, p: Any, time: float, *, throw: bool = True, **options: Any) -> Geodesic:
         """Return the normal geodesic of the symbolic tier; see `SubRiemannian.shoot`.
 
-        Where D loses rank on the way it ends before, with the status RANK_CHANGED and the place as its `fold`.
+        Where D loses rank on the way it ends before, with the status RANK_CHANGED and the place as its `fold`; with
+        ESCAPED where theta runs away instead, and with the status of the flow that is integrated beyond its end if
+        that cannot tell either.
 
         Raises
         ------
@@ -394,20 +396,25 @@ class MapStructure:
             If there is none: K > 60, or no `.function`.
         """
         geodesic = self.with_lifts().shoot(q, p, time, throw=False, **options)
-        fold = None if geodesic.status is Status.SUCCESS else self._fold(geodesic, time)
-        if fold is None:
-            return geodesic.checked() if throw else geodesic
-        return replace(geodesic, status=Status.RANK_CHANGED, message=f"D loses rank at t = {fold.t:.12g}", fold=fold)
+        if not geodesic.status.failed:
+            return geodesic
+        ended = self._ended(geodesic, time)
+        return ended.checked() if throw else ended
 
-    def _fold(self, geodesic: Geodesic, time: float) -> SingularPoint | None:
-        """Return where D loses rank on the continuation of a geodesic, by the flow that is integrated up to there."""
+    def _ended(self, geodesic: Geodesic, time: float) -> Geodesic:
+        """Return a geodesic that ended before its time with the reason, found by the flow integrated from there on."""
+        scale = self.at(geodesic.q[0]).factor.extremes()
         u, q = self.at(geodesic.end).split(geodesic.p[-1])
-        path = self.wong(geodesic.end, u, q, time - geodesic.time, rtol=geodesic.tolerance)
+        path = wong(self, geodesic.end, u, q, time - geodesic.time, geodesic.tolerance, scale)
+        if path.status is Status.SUCCESS:
+            return geodesic
+        end = geodesic.time + float(path.t[-1])
         if path.status is not Status.RANK_CHANGED:
-            return None
+            message = f"{path.status.value}, near t = {end:.10g}"
+            return replace(geodesic, status=path.status, message=message)
         around = self.with_gradients().growth(geodesic.end)
-        here = self.with_gradients().growth(path.end, around.step)
-        return SingularPoint(geodesic.time + float(path.t[-1]), path.end, here, around)
+        fold = SingularPoint(end, path.end, self.with_gradients().growth(path.end, around.step), around)
+        return replace(geodesic, status=path.status, message=f"D loses rank at t = {end:.12g}", fold=fold)
 
     def exponential(self, q: Any, p: Any, time: float = 1.0, **options: Any) -> Array:
         """Return ends of normal geodesics by the symbolic tier; see `SubRiemannian.exponential`."""

@@ -175,3 +175,34 @@ def test_steps_of_roundoff_size_have_no_direction():
         iterates.append(iterates[-1] + 0.3 * sr.lift(net, y - net.value(iterates[-1]), iterates[-1]).v)
     assert np.linalg.norm(net.value(iterates[-1]) - y) < 1e-14
     assert sr.compare(np.array(iterates), None, sr.SubRiemannian.from_map(net)).path.step_defect <= 1e-6
+
+
+def parabola():
+    """D loses rank on q1 = 0."""
+    return sr.SubRiemannian.from_map(sr.map(lambda q: [q[0] ** 2 + q[1], q[1]], 3))
+
+
+def test_a_path_that_ends_at_a_fold_is_compared_up_to_there():
+    """The adapted flow runs straight into q1 = 0; iterates that step on it are cut where they meet it."""
+    M = parabola()
+    flow = M.wong([1.0, 0, 0], [-1.0, 0.3], None, 3.0)
+    found = sr.compare(flow, None, M)
+    assert found.status is sr.Status.RANK_CHANGED
+    assert "on the path at t = 0.76923076" in found.headline()
+    assert found.path.h_length == pytest.approx(np.hypot(1.0, 0.3) / 1.3, rel=1e-6)
+    assert found.path.tortuosity == pytest.approx(1.0, abs=1e-7)
+
+    assert found.angle < 1e-3
+
+    iterates = sr.compare(np.array([[1.0, 0, 0], [0.5, 0.1, 0], [-0.3, 0.1, 0.2]]), None, M)
+    assert iterates.status is sr.Status.SUCCESS  # no point that is looked at lies on the fold
+    cut = sr.compare(np.array([[1.0, 0, 0], [0.5, 0.1, 0], [-0.5, 0.1, 0.2]]), None, M)
+    assert cut.status is sr.Status.RANK_CHANGED
+    assert "on the path at t = 1.5" in cut.message
+    # outputs run from (1, 0) by (0.35, 0.1) to (0.1, 0.1)
+    np.testing.assert_allclose(cut.path.chord, np.hypot(0.9, 0.1), rtol=1e-6)
+
+
+def test_a_path_that_starts_on_a_fold_has_no_lift():
+    with pytest.raises(sr.RankError):
+        sr.compare(np.array([[0.0, 0, 0], [0.5, 0.1, 0]]), None, parabola())

@@ -137,3 +137,22 @@ def test_saturation_is_an_escape(squash):
     path = M.lift_path([0, 0], [[0], [2]])
     assert path.status is Status.ESCAPED
     assert path.t[-1] == pytest.approx(float(squash(1e9)) / 2, abs=1e-3)
+
+
+def test_a_geodesic_that_runs_away_is_said_to_escape():
+    """tanh q reaches 1 at t = 1, where q is infinite: nothing is lost in finite length."""
+    M = sr.SubRiemannian.from_map(sr.map(lambda q: [ca.tanh(q[0]) + 0 * q[1]], 2))
+    geodesic = M.shoot([0, 0], [1.0, 0], 2.0)
+    assert geodesic.status is Status.ESCAPED
+    assert geodesic.fold is None
+    assert 0.99 < geodesic.time < 1.0
+    np.testing.assert_allclose(geodesic.end, [np.arctanh(geodesic.time), 0], rtol=1e-8)
+
+
+def test_a_leg_ends_when_its_evaluations_are_spent(monkeypatch):
+    monkeypatch.setattr("subriem.geometry.legs.EVALUATIONS", 40)
+    M = sr.SubRiemannian.from_map(sr.map(lambda q: [ca.sin(q[0]) + 2 * q[0], q[1] + q[0] * q[2]], 3))
+    path = M.wong([0.1, 0, 0], [1.0, 0.5], None, 5.0)
+    assert path.status is Status.BUDGET_SPENT
+    assert 0 < path.t[-1] < 5.0
+    assert np.abs(M.map.value(path.end) - M.map.value(path.theta[0]) - path.t[-1] * np.array([1.0, 0.5])).max() < 1e-8

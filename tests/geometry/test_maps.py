@@ -209,3 +209,21 @@ def test_popp_and_the_nilpotent_approximation_of_a_map():
     folded = sr.SubRiemannian.from_map(sr.map(lambda q: [q[0] ** 2 + q[1], q[1] + q[0] * q[2]], 3))
     with pytest.raises(sr.RankError, match="lifts"):
         folded.popp([0, 0, 0])
+
+
+@pytest.mark.parametrize("rtol", [1e-5, 1e-8, 1e-10])
+@pytest.mark.parametrize("size", [1.0, 10.0])
+def test_a_charged_geodesic_knows_its_error(size, rtol):
+    """Against the normal geodesic of the symbolic tier; |u| alone does not see an error of the charge."""
+    rng = np.random.default_rng(int(size))
+    net, theta = tanh(seed=3)
+    M = sr.SubRiemannian.from_map(net)
+    u, charge = 0.3 * rng.standard_normal(3), size * rng.standard_normal(net.n_in)
+    path = M.wong(theta, u, charge, 1.5, rtol=rtol)
+    start = M.at(theta)
+    exact = M.shoot(theta, start.jacobian.vjp(u) + start.vertical(charge), 1.5)
+    off = np.abs(path.end - exact.end).max() / (1 + np.abs(exact.end).max())
+    assert path.error <= 10 * rtol
+    assert off <= 10 * path.error + 1e-12
+    assert "error" in str(path)
+    assert np.isnan(M.wong(theta, u, None, 0.5).error)
