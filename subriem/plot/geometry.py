@@ -19,19 +19,21 @@ from subriem.plot.style import ADAPTED, MARK, STANDARD, THEORY, legend, new_figu
 DIRECTIONS, TWISTS = 97, 129
 #: Halvings of an interval of covectors to the cut.
 BISECTIONS = 30
+#: Coordinates drawn unless others are named.
+SPACE = (0, 1, 2)
 #: Points drawn of a geodesic.
 POINTS = 241
 
 
-def geodesic_figure(geodesics: Iterable[Any], *, coordinates: Sequence[int] = (0, 1, 2), title: str = "") -> Any:
-    """Plot normal geodesics in space, with their shadow in the plane of the first two coordinates.
+def geodesic_figure(geodesics: Iterable[Any], *, coordinates: Sequence[int] = SPACE, title: str = "") -> Any:
+    """Plot normal geodesics in space, with their shadow in the plane of the first two coordinates, or in a plane only.
 
     Parameters
     ----------
     geodesics : iterable of Geodesic
         Of one structure. The first conjugate point of each is marked.
     coordinates : sequence of int
-        Which three coordinates.
+        Which three coordinates; two are drawn in a plane, as are those of a structure that has no more.
     title : str
 
     Returns
@@ -58,28 +60,48 @@ def geodesic_figure(geodesics: Iterable[Any], *, coordinates: Sequence[int] = (0
         got = ", ".join(strange) if strange else "geodesics of several structures" if drawn else "an empty list"
         raise ProblemError("there are no geodesics of one structure to draw", got, "geodesics", "[M.shoot(…)]")
     structure = drawn[0].structure
-    chosen = _places(coordinates, "coordinates", 3, structure.n)
-    figure, (space, plane) = _space_and_plane(10.4, 4.8)
+    wanted = SPACE[: structure.n] if coordinates is SPACE else coordinates
+    flat = np.size(wanted) == 2
+    chosen = _places(wanted, "coordinates", 2 if flat else 3, structure.n)
+    if flat:
+        figure, (plane,) = new_figure(5.6, 4.8, 1)
+        panels: tuple[Any, ...] = (plane,)
+    else:
+        figure, (space, plane) = _space_and_plane(10.4, 4.8)
+        panels = space, plane
+        _labelled(space, structure, chosen)
     for number, geodesic in enumerate(drawn):
-        points = geodesic(np.linspace(0.0, geodesic.time, POINTS))[:, chosen]
-        color = (ADAPTED, STANDARD, MARK, THEORY)[number % 4]
-        space.plot(*points.T, color=color, lw=1.6)
-        plane.plot(points[:, 0], points[:, 1], color=color, lw=1.6)
-        conjugate = geodesic.conjugate_times().times
-        if conjugate.size:
-            at = geodesic(float(conjugate[0]))[list(chosen)]
-            space.plot(*([x] for x in at), "o", color=color, ms=5)
-            plane.plot(at[0], at[1], "o", color=color, ms=5)
-            plane.plot([], [], "o", color="none", mec="black", ms=5, label="first conjugate point")
-    start = drawn[0].q[0][list(chosen)]
-    space.plot(*([x] for x in start), "k.", ms=7)
-    plane.plot(start[0], start[1], "k.", ms=7, label="start")
-    _labelled(space, structure, chosen)
-    titled(plane, "Seen from above", structure.coordinates[chosen[0]], structure.coordinates[chosen[1]])
+        _draw(panels, geodesic, chosen, (ADAPTED, STANDARD, MARK, THEORY)[number % 4])
+    start = drawn[0].q[0][chosen]
+    for panel in panels:
+        _marked(panel, start, "k.", ms=7, label="start")
+    name = title or f"Normal geodesics of {structure.name}"
+    panels[0].set_title(name, loc="left", fontsize=11.5)
+    titled(plane, name if flat else "Seen from above", *(structure.coordinates[i] for i in chosen[:2]))
     plane.set_aspect("equal", adjustable="datalim")
-    space.set_title(title or f"Normal geodesics of {structure.name}", loc="left", fontsize=11.5)
     legend(figure, (plane,))
     return figure
+
+
+def _draw(panels: Sequence[Any], geodesic: Geodesic, chosen: list[int], color: str) -> None:
+    """Draw a geodesic in each panel, with its first conjugate point."""
+    points = geodesic(np.linspace(0.0, geodesic.time, POINTS))[:, chosen]
+    conjugate = geodesic.conjugate_times().times
+    for panel in panels:
+        panel.plot(*points.T[: _axes(panel)], color=color, lw=1.6)
+        if conjugate.size:
+            _marked(panel, geodesic(float(conjugate[0]))[chosen], "o", color=color, ms=5)
+    if conjugate.size:
+        panels[-1].plot([], [], "o", color="none", mec="black", ms=5, label="first conjugate point")
+
+
+def _marked(panel: Any, point: Array, marker: str, **style: Any) -> None:
+    """Mark a point in a panel in space or in a plane."""
+    panel.plot(*([x] for x in point[: _axes(panel)]), marker, **style)
+
+
+def _axes(panel: Any) -> int:
+    return 3 if panel.name == "3d" else 2
 
 
 def unit_covectors(structure: SubRiemannian, q: Any, directions: Array, twists: Array) -> Array:
@@ -239,9 +261,12 @@ def _space_and_plane(width: float, height: float) -> tuple[Any, tuple[Any, Any]]
 def _places(values: Any, what: str, count: int, size: int) -> list[int]:
     """Return so many different places below a size, or raise `ProblemError`."""
     found = [] if values is None else real_array(values, what).ravel()
-    if len(set(found)) != count or not np.isin(found, range(size)).all():
+    if not len(found) == len(set(found)) == count or not np.isin(found, range(size)).all():
         raise ProblemError(
-            f"there are no such {what}", f"{values}", f"{count} different ones of 0 … {size - 1}", "(0, 1)"
+            f"there are no such {what}",
+            f"{values}",
+            f"{count} different ones of 0 … {size - 1}",
+            f"{tuple(range(count))}",
         )
     return [int(i) for i in found]
 
