@@ -254,7 +254,12 @@ def compare(path: Any, reference: Any, M: SubRiemannian | MapStructure) -> Compa
     (1.0, True)
     """
     if not isinstance(M, SubRiemannian | MapStructure):
-        raise ProblemError("compare: M is no structure", type(M).__name__, "SubRiemannian.from_map(map)", "")
+        raise ProblemError(
+            "compare: M is no structure",
+            type(M).__name__,
+            "a SubRiemannian or a MapStructure",
+            "SubRiemannian.from_map(map)",
+        )
     trace = _traced(sampled(path, M.n, "path"), M)
     mine = _measured(trace, M)
     growth = _growth(M, trace.curve.y[0, 0])

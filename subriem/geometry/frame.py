@@ -10,7 +10,7 @@ import numpy as np
 
 from subriem.core.casadi_map import BufferedFunction
 from subriem.core.equilibrated import FAIR, independent_rows, rank_factor
-from subriem.core.errors import ProblemError
+from subriem.core.errors import GeometryError, ProblemError
 from subriem.core.protocols import Array
 from subriem.core.rank import RankPolicy
 from subriem.core.validate import positive_integer
@@ -272,3 +272,21 @@ def _samples(function: ca.Function) -> list[Array]:
     evaluate = BufferedFunction(function)
     values = [evaluate(point).reshape(function.size_out(0)) for point in nearby(np.zeros(function.numel_in(0)))]
     return [matrix for matrix in values if np.isfinite(matrix).all()]
+
+
+def defined(fields: Array, q: Array, name: str) -> Array:
+    """Return the values of fields at a point.
+
+    Raises
+    ------
+    GeometryError
+        If they are not finite.
+    """
+    if not np.isfinite(fields).all():
+        raise GeometryError(
+            f"the fields of {name} are not defined at the point",
+            f"{np.count_nonzero(~np.isfinite(fields))} of {fields.size} entries not finite at q = {q}",
+            "smooth fields; forms that are independent, a metric that is positive",
+            "another point, or other coordinates",
+        )
+    return fields

@@ -79,7 +79,7 @@ class Geodesic(Result):
         if self.status.failed:
             raise SolveError(
                 f"the geodesic of {self.structure.name} could not be followed",
-                f"exact up to t = {self.time:.6g}",
+                f"{self.status.value}; exact up to t = {self.time:.6g}",
                 f"an error of at most {self.tolerance:g} at the time asked for",
                 "a shorter time, a larger rtol, or throw=False to look at its part",
                 self,

@@ -101,6 +101,9 @@ class Growth:
                 found = f"step {step} hangs on a singular value of {min(small, default=kept):.0e}"
         return found
 
+    def __repr__(self) -> str:
+        return f"<Growth {self}>"
+
     def __str__(self) -> str:
         near = f"; nearly singular, the vector is not sure: {self.nearly_singular}" if self.nearly_singular else ""
         return f"growth {self.vector} in dimension {self.dim}: {self.reason}{near}"
@@ -192,7 +195,7 @@ def layer_values(brackets: Brackets, step: int, points: Array, sizes: dict[Word,
         raise GeometryError(
             "the fields or their brackets are not finite",
             f"brackets of {step} fields at q = {np.array2string(points[0], precision=6)} or near it",
-            "fields that are smooth at the point and around it",
+            "fields that are smooth at the point and around it; forms that are independent there",
             "another point, or other coordinates",
         )
     found, terms = np.abs(values[1:, :size]).max(axis=(0, 1)), values[1:, size:].max(axis=(0, 1))

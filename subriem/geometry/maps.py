@@ -136,7 +136,9 @@ class MapStructure:
 
     def __init__(self, source: Map, rank: RankPolicy = DEFAULT_RANK, name: str = "map") -> None:
         if not isinstance(source, Map):
-            raise ProblemError("from_map: this is no map", type(source).__name__, "sr.map, sr.numpy_map, a network", "")
+            raise ProblemError(
+                "from_map: this is no map", type(source).__name__, "a map theta -> x, or a network", "sr.map(…)"
+            )
         if source.n_in < source.n_out:
             raise GeometryError(
                 "the map has more outputs than parameters",

@@ -276,6 +276,19 @@ def _atan2(y: Series, x: Series) -> Series:
     return turned.apply(ca.OP_ATAN) + float(np.arctan2(b, a))
 
 
+def _absolute(x: Series) -> Series:
+    """Return |x|, smooth where x is not 0; CasADi makes it of the root of a square, as in a metric diag(1, f^2)."""
+    c = float(x.value[0])
+    if abs(c) <= float(x.noise[0]):
+        raise GeometryError(
+            "the fields have no Taylor expansion at the point",
+            f"fabs(x) at x = {c:.6g}, which may be 0",
+            "fields that are smooth at the point",
+            "another point, or other coordinates",
+        )
+    return x if c > 0 else -x
+
+
 _OPERATIONS: dict[int, Callable[..., Series]] = {
     ca.OP_ADD: operator.add,
     ca.OP_SUB: operator.sub,
@@ -289,6 +302,7 @@ _OPERATIONS: dict[int, Callable[..., Series]] = {
     ca.OP_ASSIGN: lambda x: x,
     ca.OP_HYPOT: lambda x, y: (x * x + y * y).apply(ca.OP_SQRT),
     ca.OP_ATAN2: _atan2,
+    ca.OP_FABS: _absolute,
     **{code: (lambda x, code=code: x.apply(code)) for code in _UNARY},
 }
 

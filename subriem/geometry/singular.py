@@ -42,6 +42,9 @@ class SingularPoint:
     growth: Growth
     around: Growth
 
+    def __repr__(self) -> str:
+        return f"<SingularPoint {self}>"
+
     def __str__(self) -> str:
         near = f" (nearly singular: {self.growth.nearly_singular})" if self.growth.nearly_singular else ""
         return f"t = {self.t:.10g}: growth {self.growth.vector}, around {self.around.vector}{near}"

@@ -13,7 +13,7 @@ from subriem.core.validate import positive, real_array
 from subriem.geometry.geodesic import Geodesic
 from subriem.geometry.horizontal import Holonomy
 from subriem.geometry.subriemannian import SubRiemannian
-from subriem.plot.draw import fill
+from subriem.plot.draw import draw, fill
 from subriem.plot.scene import Part, Scene, scale_of
 from subriem.plot.style import ADAPTED, MARK, STANDARD, THEORY, legend, new_figure, space_axes, titled
 
@@ -21,6 +21,8 @@ from subriem.plot.style import ADAPTED, MARK, STANDARD, THEORY, legend, new_figu
 DIRECTIONS, TWISTS = 97, 129
 #: Halvings of an interval of covectors to the cut.
 BISECTIONS = 30
+#: Coordinates drawn unless others are named.
+SPACE = (0, 1, 2)
 #: Points drawn of a geodesic.
 POINTS = 241
 #: Colours of geodesics, in turn, and up to how many the viewer switches them on and off one by one.
@@ -28,15 +30,15 @@ COLORS, SINGLY = (ADAPTED, STANDARD, MARK, THEORY), 12
 CONJUGATE = "first conjugate point"
 
 
-def geodesic_figure(geodesics: Iterable[Any], *, coordinates: Sequence[int] = (0, 1, 2), title: str = "") -> Any:
-    """Plot normal geodesics in space, with their shadow in the plane of the first two coordinates.
+def geodesic_figure(geodesics: Iterable[Any], *, coordinates: Sequence[int] = SPACE, title: str = "") -> Any:
+    """Plot normal geodesics in space, with their shadow in the plane of the first two coordinates, or in a plane only.
 
     Parameters
     ----------
     geodesics : iterable of Geodesic
         Of one structure. The first conjugate point of each is marked.
     coordinates : sequence of int
-        Which three coordinates.
+        Which three coordinates; two are drawn in a plane, as are those of a structure that has no more.
     title : str
 
     Returns
@@ -60,6 +62,8 @@ def geodesic_figure(geodesics: Iterable[Any], *, coordinates: Sequence[int] = (0
     drawn, chosen = _drawn(geodesics, coordinates)
     structure = drawn[0].structure
     scene = _geodesic_scene(drawn, chosen, title)
+    if len(chosen) == 2:
+        return draw(scene)
     figure, (space, plane) = _space_and_plane(10.4, 4.8)
     fill(space, scene)
     for part in scene.parts:
@@ -74,7 +78,7 @@ def geodesic_figure(geodesics: Iterable[Any], *, coordinates: Sequence[int] = (0
     return figure
 
 
-def geodesic_scene(geodesics: Iterable[Any], *, coordinates: Sequence[int] = (0, 1, 2), title: str = "") -> Scene:
+def geodesic_scene(geodesics: Iterable[Any], *, coordinates: Sequence[int] = SPACE, title: str = "") -> Scene:
     """Return normal geodesics in space as data, for `interactive`; parameters as of `geodesic_figure`.
 
     Raises
@@ -99,7 +103,8 @@ def _drawn(geodesics: Iterable[Any], coordinates: Sequence[int]) -> tuple[list[G
     if not drawn or strange or any(g.structure is not drawn[0].structure for g in drawn):
         got = ", ".join(strange) if strange else "geodesics of several structures" if drawn else "an empty list"
         raise ProblemError("there are no geodesics of one structure to draw", got, "geodesics", "[M.shoot(…)]")
-    return drawn, _places(coordinates, "coordinates", 3, drawn[0].structure.n)
+    wanted = SPACE[: drawn[0].structure.n] if coordinates is SPACE else coordinates
+    return drawn, _places(wanted, "coordinates", 2 if np.size(wanted) == 2 else 3, drawn[0].structure.n)
 
 
 def _geodesic_scene(drawn: Sequence[Geodesic], chosen: Sequence[int], title: str) -> Scene:
@@ -318,9 +323,12 @@ def _space_and_plane(width: float, height: float) -> tuple[Any, tuple[Any, Any]]
 def _places(values: Any, what: str, count: int, size: int) -> list[int]:
     """Return so many different places below a size, or raise `ProblemError`."""
     found = [] if values is None else real_array(values, what).ravel()
-    if len(set(found)) != count or not np.isin(found, range(size)).all():
+    if not len(found) == len(set(found)) == count or not np.isin(found, range(size)).all():
         raise ProblemError(
-            f"there are no such {what}", f"{values}", f"{count} different ones of 0 … {size - 1}", "(0, 1)"
+            f"there are no such {what}",
+            f"{values}",
+            f"{count} different ones of 0 … {size - 1}",
+            f"{tuple(range(count))}",
         )
     return [int(i) for i in found]
 

@@ -88,7 +88,14 @@ OF_OTHERS = {
     "rank": ({"none": None, "number": 1e-8}, lambda rank: sr.SubRiemannian.from_map(M.map, rank=rank)),
     "geodesic_figure": ({"none": None, "empty": [], "number": [1]}, plot.geodesic_figure),
     "coordinates": (
-        {"none": None, "two": (0, 1), "outside": (0, 1, 7), "half": (0, 1, 1.5), "twice": (0, 0, 1)},
+        {
+            "none": None,
+            "one": (0,),
+            "four": (0, 1, 2, 0),
+            "outside": (0, 1, 7),
+            "half": (0, 1, 1.5),
+            "twice": (0, 0, 1),
+        },
         lambda places: plot.geodesic_figure([GEODESIC], coordinates=places),
     ),
     "front_figure M": ({"none": None, "map": M}, lambda structure: plot.front_figure(structure, Z, 1.0)),

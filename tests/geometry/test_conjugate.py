@@ -49,6 +49,7 @@ def test_a_conjugate_time_at_the_end_counts(time):
     plane = get("heisenberg").structure
     found = plane.shoot([0, 0, 0], [1, 0, 1], time).conjugate_times()
     np.testing.assert_allclose(found.times, [np.copysign(2 * np.pi, time)], rtol=1e-9)
+    assert found.multiplicities == (1,)
 
 
 @pytest.mark.parametrize("rtol", [1e-6, 1e-9, 1e-12])

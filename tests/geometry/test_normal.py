@@ -229,3 +229,45 @@ def test_two_step_counts_in_one_call():
     np.testing.assert_array_equal(both, [stepper.ends(z, times, 4), stepper.ends(z, times, 8)])
     np.testing.assert_allclose(both[1, 2], stepper.path(z[2], -2.0, 8)[-1], rtol=1e-14)
     np.testing.assert_array_equal(stepper.ends(z[:1], 0.5, 4, 8)[:, 0], both[:, 0])
+
+
+@pytest.mark.parametrize("rtol", [1e-3, 1e-6, 1e-9])
+def test_many_geodesics_keep_to_their_tolerance(rtol):
+    """The law of the errors is asked for only where the coarse run is near: fast geodesics need many steps."""
+    structure = trailers(2)
+    covectors = 2 * np.random.default_rng(1).standard_normal((200, structure.n))
+    ends, exact = (structure.exponential(start(structure), covectors, 2.0, rtol=r) for r in (rtol, 1e-13))
+    assert (np.abs(ends - exact).max(axis=1) <= 5 * rtol * (1 + np.abs(exact).max(axis=1))).all()
+    alone = structure.exponential(start(structure), covectors[0], 2.0, rtol=rtol)
+    np.testing.assert_allclose(alone, exact[0], atol=5 * rtol * (1 + np.abs(exact[0]).max()))
+
+
+def test_fields_that_are_not_defined_are_said_to_be():
+    """The forms x dz vanish on x = 0: there is no frame, and no geodesic starts there."""
+    structure = sr.SubRiemannian.from_constraints(lambda q: [[0, 0, q[0]]], 3)
+    for ask in (lambda: structure.fields([0, 0, 0]), lambda: structure.shoot([0, 0, 0], [1, 0, 0], 1.0)):
+        with pytest.raises(sr.GeometryError, match="not defined at the point"):
+            ask()
+
+
+def test_a_metric_whose_root_is_an_absolute_value():
+    """CasADi writes sqrt(cos^2) as fabs: the sphere in latitude and longitude, on both sides of a pole."""
+    sphere = sr.SubRiemannian.from_frame(
+        lambda q: ca.SX.eye(2), 2, metric=lambda q: ca.diag(ca.vertcat(1, ca.cos(q[0]) ** 2))
+    )
+    for latitude in (0.3, 2.3):
+        assert sphere.popp([latitude, 0.0]) == pytest.approx(abs(np.cos(latitude)), abs=1e-14)
+        assert sphere.equiregular([latitude, 0.0]).holds
+    found = sphere.shoot([0, 0], [0.6, 0.8], 7.0).conjugate_times()
+    np.testing.assert_allclose(found.times, [np.pi, 2 * np.pi], atol=1e-9)
+
+
+def test_absolute_values_have_no_expansion_at_zero():
+    from subriem.geometry.polynomials import Algebra, expansion
+
+    x = ca.SX.sym("x")
+    size = ca.Function("size", [x], [ca.fabs(x)])
+    (variable,) = Algebra((1,), 2).variables()
+    np.testing.assert_array_equal(expansion(size, [variable + (-2.0)]).value.ravel(), [2, -1, 0])
+    with pytest.raises(sr.GeometryError, match="no Taylor expansion"):
+        expansion(size, [variable])

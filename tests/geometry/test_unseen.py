@@ -122,3 +122,16 @@ def test_a_long_geodesic_whose_coarse_runs_overflow():
 def test_no_time_has_no_conjugate_times():
     found = three_sphere().shoot([1, 0, 0, 0], [0, 1, 1, 0], 0.0).conjugate_times()
     assert (found.times.size, found.abnormal) == (0, False)
+
+
+def test_geodesics_of_a_plane_are_drawn_in_a_plane():
+    from subriem import plot
+
+    plane = sr.SubRiemannian.from_frame(lambda q: [[1, 0], [0, q[0]]], 2)
+    (panel,) = plot.geodesic_figure([plane.shoot([-1, 0], [1, 1], 5.0)]).axes
+    assert (panel.get_xlabel(), panel.get_ylabel()) == ("q0", "q1")
+    assert panel.lines[0].get_xdata()[0] == -1
+    (shadow,) = plot.geodesic_figure([three_sphere().shoot([1, 0, 0, 0], [0, 1, 1, 0], 1.0)], coordinates=(1, 3)).axes
+    assert len(shadow.lines) >= 1
+    with pytest.raises(sr.ProblemError, match="coordinates"):
+        plot.geodesic_figure([plane.shoot([-1, 0], [1, 1], 5.0)], coordinates=(0, 5))
