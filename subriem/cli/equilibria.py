@@ -148,8 +148,7 @@ class EquilibriaCommands(Shell):
                     rest, trace=not no_trace, step=step, seed=seed, budget=Budget(steps=charts, seconds=seconds),
                     progress=shows_progress(), cancel=self.token, **options,
                 )  # fmt: skip
-                parts: Any = found.components
-                graph = connecting_orbits(rest, parts) if connect and not self.token.reason else None
+                graph = connecting_orbits(rest, found.components) if connect and not self.token.reason else None
                 run = EquilibriaRun(found, rest.names, problem, self.command, graph, over, shown, color, tuple(notes))
                 return self._finish(run, json, out)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from subriem.core.protocols import Array
 from subriem.critical.charts import Charts
+from subriem.critical.measure import links
 
 #: Pieces of a curve between two charts; even, so that one end of a piece is in the middle.
 PIECES = 8
@@ -84,15 +85,9 @@ def runs(charts: Charts, breaks: Array | None = None) -> list[Run]:
 
 
 def _beside(charts: Charts) -> dict[int, set[int]]:
-    """Return for each chart the next ones: the nearest on each side."""
-    nearest: dict[tuple[int, bool], tuple[float, int]] = {}
-    pairs = charts.edges()
-    for i, j in np.concatenate([pairs, pairs[:, ::-1]]).tolist():
-        chord = charts.points[j] - charts.points[i]
-        side = (i, bool(charts.tangents[i, :, 0] @ chord > 0))
-        nearest[side] = min(nearest.get(side, (np.inf, 0)), (float(np.linalg.norm(chord)), j))
+    """Return for each chart the next ones along its curve."""
     beside: dict[int, set[int]] = defaultdict(set)
-    for (i, _), (_, j) in nearest.items():
+    for i, j in links(charts.points, charts.tangents, charts.edges()).tolist():
         beside[i].add(j)
         beside[j].add(i)
     return beside
